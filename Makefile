@@ -1,0 +1,44 @@
+# Every target makes the virtual environment if it is missing, and installs this package into it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Libraries use one thread each; what runs side by side are processes.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: help demo test lint types unit format clean
+
+help:
+	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
+	@echo "make test               lint, types and all tests"
+	@echo "make lint | types | unit | format"
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[models,parquet,dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python -m demo $(if $(VIDEO),--video '$(VIDEO)')
+
+test: lint types unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf demo-run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,214 @@
+"""Reading a feature store: which clips, what they hold, and their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from grjca.cache.keys import SourceId
+from grjca.cache.layout import SUFFIX, clip_path, identity_of, open_clip
+from grjca.cache.records import ClipFeatures
+from grjca.errors import GrjcaError
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One embedder's features in a clip: numbers per row, share of valid rows, digest, config."""
+
+    path: str
+    dim: int
+    valid: float
+    digest: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ClipSummary:
+    """What one clip of a store holds.
+
+    Attributes:
+        clip: The clip's identity.
+        rows: Decoded frames.
+        seconds: From the first row to one average step after the last.
+        fps: Average rows per second; NaN for a single row.
+        faces: Share of rows in which a face was seen, in [0, 1].
+        groups: Every embedder's features.
+        source: The source file as it was when extracted.
+        media: What the container told: codecs, sizes, rates.
+    """
+
+    clip: str
+    rows: int
+    seconds: float
+    fps: float
+    faces: float
+    groups: tuple[GroupSummary, ...]
+    source: SourceId
+    media: dict[str, Any]
+
+
+class FeatureStore:
+    """A folder of clips' features, one HDF5 file per clip.
+
+    Args:
+        root: The store's folder.
+
+    Raises:
+        GrjcaError: There is no such folder.
+
+    Example:
+        >>> store = FeatureStore("features")              # doctest: +SKIP
+        >>> clip = store.read("a.mp4", visual="fer")      # doctest: +SKIP
+        >>> clip.visual.shape                             # doctest: +SKIP
+        (312, 256)
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise GrjcaError("store", root, "no such folder", "Make a store with: grjca extract.")
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.root)!r}, clips={len(self.clips())})"
+
+    def files(self) -> Iterator[Path]:
+        """Every clip's file, in the order of their names."""
+        return (
+            path
+            for path in sorted(self.root.rglob(f"*{SUFFIX}"))
+            if not any(part.startswith(".grjca") for part in path.relative_to(self.root).parts)
+        )
+
+    def clips(self) -> list[str]:
+        """The identities of all clips, sorted, for example ``lab/monday/a.mp4``."""
+        return [identity_of(self.root, path) for path in self.files()]
+
+    def open(self, clip: str) -> h5py.File:
+        """A clip's file, open for reading; close it after use.
+
+        Raises:
+            GrjcaError: No such clip, or its file is damaged or of a newer schema.
+        """
+        return open_clip(clip_path(self.root, clip))
+
+    def read(
+        self,
+        clip: str,
+        visual: str | None = None,
+        audio: str | None = None,
+        rows: slice = slice(None),
+    ) -> ClipFeatures:
+        """A clip's features, or a range of its rows; only those rows are read from the disk.
+
+        Args:
+            clip: The clip's identity.
+            visual: Name of the visual embedder, None for no visual features.
+            audio: Name of the audio embedder, None for no audio features.
+            rows: Half-open range of rows.
+
+        Raises:
+            GrjcaError: No such clip or embedder, or the file is damaged.
+        """
+        with self.open(clip) as file:
+            try:
+                time = file["frames/time"][rows]
+                seen, seen_valid = self._group(file, clip, "visual", visual, rows, len(time))
+                heard, heard_valid = self._group(file, clip, "audio", audio, rows, len(time))
+            except OSError as error:
+                raise GrjcaError(
+                    "store", clip, f"damaged file ({error})", "Delete it and run extract again."
+                ) from error
+        return ClipFeatures(clip, time, seen, seen_valid, heard, heard_valid)
+
+    def _group(
+        self, file: h5py.File, clip: str, kind: str, name: str | None, rows: slice, count: int
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_]]:
+        if name is None:
+            return None, np.zeros(count, dtype=bool)
+        if f"{kind}/{name}" not in file:
+            have = ", ".join(file.get(kind, {})) or "none"
+            raise GrjcaError(
+                "store", clip, f"no {kind} features called {name}; there are: {have}",
+                f"Extract them with: grjca extract --{kind} {name}.",
+            )  # fmt: skip
+        group = file[f"{kind}/{name}"]
+        return group["features"][rows].astype(np.float32, copy=False), group["valid"][rows]
+
+    def embedders(self, clip: str) -> dict[str, list[str]]:
+        """Names of the embedders a clip has features of, under ``visual`` and ``audio``."""
+        with self.open(clip) as file:
+            return {kind: list(file.get(kind, {})) for kind in ("visual", "audio")}
+
+    def digests(self, clip: str) -> dict[str, str]:
+        """The digest of each group of a clip, by the group's path."""
+        with self.open(clip) as file:
+            return {path: str(file[path].attrs["digest"]) for path in _group_paths(file)}
+
+    def source(self, clip: str) -> SourceId:
+        """The source file as it was when the clip was extracted."""
+        with self.open(clip) as file:
+            return SourceId(**json.loads(file.attrs["source"]))
+
+    def recipe(self, clip: str, visual: str | None, audio: str | None) -> dict[str, Any]:
+        """What decided these features, stage by stage, as JSON-able identities.
+
+        The version of ffmpeg is part of a group's digest but not of the recipe: features
+        decoded by two releases may be trained on together.
+        """
+        with self.open(clip) as file:
+            groups = {"video": "frames", "faces": "faces"}
+            groups |= {"visual": f"visual/{visual}"} if visual else {}
+            groups |= {"audio": f"audio/{audio}"} if audio else {}
+            recipe = {key: json.loads(file[path].attrs["config"]) for key, path in groups.items()}
+        for stage in (recipe["video"], recipe.get("audio", {}).get("sound", {})):
+            stage.pop("ffmpeg", None)
+        return recipe
+
+    def summary(self, clip: str) -> ClipSummary:
+        """What a clip holds: rows, seconds, rates, shares of valid rows, embedders, digests.
+
+        Raises:
+            GrjcaError: No such clip, or its file is damaged.
+        """
+        with self.open(clip) as file:
+            time = file["frames/time"]
+            rows = len(time)
+            fps = float(file.attrs["fps"])
+            span = float(time[-1] - time[0]) if rows else 0.0
+            groups = tuple(
+                GroupSummary(
+                    path=path,
+                    dim=file[path]["features"].shape[1],
+                    valid=_share(file[path]["valid"]),
+                    digest=str(file[path].attrs["digest"]),
+                    config=json.loads(file[path].attrs["config"]),
+                )
+                for path in _group_paths(file)
+                if "/" in path
+            )
+            return ClipSummary(
+                clip=str(file.attrs["clip"]),
+                rows=rows,
+                seconds=span * rows / (rows - 1) if rows > 1 else 0.0,
+                fps=fps,
+                faces=_share(file["faces/valid"]),
+                groups=groups,
+                source=SourceId(**json.loads(file.attrs["source"])),
+                media=json.loads(file.attrs["media"]),
+            )
+
+
+def _group_paths(file: h5py.File) -> list[str]:
+    embedders = [f"{kind}/{name}" for kind in ("visual", "audio") for name in file.get(kind, {})]
+    return [path for path in ("frames", "faces") if path in file] + embedders
+
+
+def _share(valid: h5py.Dataset) -> float:
+    return float(np.mean(valid[:])) if len(valid) else 0.0
