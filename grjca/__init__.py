@@ -1,3 +1,63 @@
-"""Videos of people into features, features into continuous valence and arousal."""
+"""Videos of people into features, features into continuous valence and arousal.
+
+    import grjca
+
+    grjca.extract(["videos"], "features")
+    grjca.train("features", "labels.csv", "run")
+    grjca.predict(["new.mp4"], "run", "predictions")
+
+The names below are loaded when they are first used, so that importing the package is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grjca.api import PredictResult, predict, train
+    from grjca.cache.store import FeatureStore
+    from grjca.errors import GrjcaError, UsageError
+    from grjca.fusion.config import FusionConfig
+    from grjca.fusion.model import FusionModel
+    from grjca.fusion.train_config import TrainConfig
+    from grjca.pipeline.batch import extract
+    from grjca.pipeline.config import ExtractConfig
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "extract": "grjca.pipeline.batch",
+    "train": "grjca.api",
+    "predict": "grjca.api",
+    "PredictResult": "grjca.api",
+    "FeatureStore": "grjca.cache.store",
+    "ExtractConfig": "grjca.pipeline.config",
+    "TrainConfig": "grjca.fusion.train_config",
+    "FusionConfig": "grjca.fusion.config",
+    "FusionModel": "grjca.fusion.model",
+    "GrjcaError": "grjca.errors",
+    "UsageError": "grjca.errors",
+}
+
+__all__ = [
+    "ExtractConfig",
+    "FeatureStore",
+    "FusionConfig",
+    "FusionModel",
+    "GrjcaError",
+    "PredictResult",
+    "TrainConfig",
+    "UsageError",
+    "extract",
+    "predict",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(importlib.import_module(home), name)

@@ -96,7 +96,7 @@ def _load(path: Path) -> dict[str, IndexEntry]:
             values = json.loads(line)
             clip, source = values.pop("clip"), SourceId(**values.pop("source"))
             entries[clip] = IndexEntry(source=source, **values)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             # An index of another release or a torn line: what it said is found in the files.
             continue
     return entries

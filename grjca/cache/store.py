@@ -53,6 +53,11 @@ class ClipSummary:
     source: SourceId
     media: dict[str, Any]
 
+    @property
+    def sound(self) -> float:
+        """Share of rows with sound, in [0, 1], by the audio embedder that sees most."""
+        return max((g.valid for g in self.groups if g.path.startswith("audio/")), default=0.0)
+
 
 class FeatureStore:
     """A folder of clips' features, one HDF5 file per clip.
@@ -178,31 +183,49 @@ class FeatureStore:
             GrjcaError: No such clip, or its file is damaged.
         """
         with self.open(clip) as file:
-            time = file["frames/time"]
-            rows = len(time)
-            fps = float(file.attrs["fps"])
-            span = float(time[-1] - time[0]) if rows else 0.0
-            groups = tuple(
-                GroupSummary(
-                    path=path,
-                    dim=file[path]["features"].shape[1],
-                    valid=_share(file[path]["valid"]),
-                    digest=str(file[path].attrs["digest"]),
-                    config=json.loads(file[path].attrs["config"]),
-                )
-                for path in _group_paths(file)
-                if "/" in path
-            )
-            return ClipSummary(
-                clip=str(file.attrs["clip"]),
-                rows=rows,
-                seconds=span * rows / (rows - 1) if rows > 1 else 0.0,
-                fps=fps,
-                faces=_share(file["faces/valid"]),
-                groups=groups,
-                source=SourceId(**json.loads(file.attrs["source"])),
-                media=json.loads(file.attrs["media"]),
-            )
+            return self.summarise(file)
+
+    @staticmethod
+    def summarise(file: h5py.File) -> ClipSummary:
+        """The summary of an open clip's file.
+
+        Raises:
+            GrjcaError: The file is damaged.
+        """
+        try:
+            return _summarise(file)
+        except (OSError, KeyError) as error:
+            raise GrjcaError(
+                "store", file.filename, f"damaged file ({error})",
+                "Delete it and run extract again.",
+            ) from error  # fmt: skip
+
+
+def _summarise(file: h5py.File) -> ClipSummary:
+    time = file["frames/time"]
+    rows = len(time)
+    span = float(time[-1] - time[0]) if rows else 0.0
+    groups = tuple(
+        GroupSummary(
+            path=path,
+            dim=file[path]["features"].shape[1],
+            valid=_share(file[path]["valid"]),
+            digest=str(file[path].attrs["digest"]),
+            config=json.loads(file[path].attrs["config"]),
+        )
+        for path in _group_paths(file)
+        if "/" in path
+    )
+    return ClipSummary(
+        clip=str(file.attrs["clip"]),
+        rows=rows,
+        seconds=span * rows / (rows - 1) if rows > 1 else 0.0,
+        fps=float(file.attrs["fps"]),
+        faces=_share(file["faces/valid"]),
+        groups=groups,
+        source=SourceId(**json.loads(file.attrs["source"])),
+        media=json.loads(file.attrs["media"]),
+    )
 
 
 def _group_paths(file: h5py.File) -> list[str]:

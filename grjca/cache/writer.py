@@ -30,6 +30,7 @@ from grjca.cache.layout import (
     create_dataset,
     open_clip,
 )
+from grjca.cache.spool import Spool
 from grjca.errors import GrjcaError
 
 
@@ -59,12 +60,14 @@ class ClipWriter:
         self._final = clip_path(root, clip)
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._temporary = self._final.parent / f".{owner}{TEMPORARY}"
+        self._spool: Spool | None = None
         self._file: h5py.File | None = None
 
     def __enter__(self) -> ClipWriter:
         with self._disk_errors():
             self._final.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._temporary, "w", libver="v110", locking=False)
+            self._spool = Spool(self._temporary)
+            self._file = h5py.File(self._spool, "w", libver="v110")
         return self
 
     def __exit__(
@@ -74,10 +77,10 @@ class ClipWriter:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            # On a full disk closing fails once more; the error that matters is on its way up.
-            with contextlib.suppress(OSError, RuntimeError):
-                self._file.close()
+            self._file.close()
             self._file = None
+        if self._spool is not None:
+            self._spool.close()
         self._temporary.unlink(missing_ok=True)
 
     @property
@@ -85,6 +88,10 @@ class ClipWriter:
         if self._file is None:
             raise ValueError("the writer is used outside its 'with' block")
         return self._file
+
+    def _spool_checked(self) -> None:
+        if self._spool is not None:
+            self._spool.check()
 
     def append(self, group: str, rows: Mapping[str, NDArray[Any]]) -> None:
         """Add rows to a group's datasets, which are made at the first call.
@@ -106,6 +113,7 @@ class ClipWriter:
                     create_dataset(node, name, values.shape[1:], values.dtype.str)
             for name, values in rows.items():
                 append_rows(node[name], values)
+            self._spool_checked()
 
     def commit(self, media: Mapping[str, Any]) -> None:
         """Finish the file and put it in its place, whole, in one step.
@@ -132,6 +140,7 @@ class ClipWriter:
             file.attrs["written_by"] = f"grjca {grjca.__version__}"
             file.close()
             self._file = None
+            self._spool_checked()
             _sync(self._temporary)
             self._temporary.replace(self._final)
             _sync(self._final.parent)
@@ -163,9 +172,10 @@ class ClipWriter:
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
+            cause = error.strerror or str(error)
             raise GrjcaError(
-                "store", self._clip, f"cannot write {self._final.name}: {error}",
+                "store", self._clip, f"cannot write {self._final.name}: {cause}",
                 "Free some space or choose another --store; what is finished stays valid.",
             ) from error  # fmt: skip
 

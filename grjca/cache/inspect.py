@@ -1,0 +1,35 @@
+"""What is in a store or in one clip's file, gathered for people and programs to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grjca.cache.layout import identity_of, open_clip
+from grjca.cache.store import ClipSummary, FeatureStore
+from grjca.errors import GrjcaError
+
+
+def summaries(path: Path) -> tuple[list[ClipSummary], list[GrjcaError]]:
+    """Summaries of all clips of a store, or of the one clip in a file.
+
+    Args:
+        path: A store's folder, or a clip's file in one.
+
+    Returns:
+        A summary per readable clip, and an error per file that is not.
+
+    Raises:
+        GrjcaError: ``path`` is a file that cannot be read as a clip.
+    """
+    if path.is_file():
+        with open_clip(path) as file:
+            return [FeatureStore.summarise(file)], []
+    store = FeatureStore(path)
+    clips: list[ClipSummary] = []
+    errors: list[GrjcaError] = []
+    for file_path in store.files():
+        try:
+            clips.append(store.summary(identity_of(store.root, file_path)))
+        except GrjcaError as error:
+            errors.append(error)
+    return clips, errors
