@@ -1,0 +1,1 @@
+"""The model, its training and its predictions; reads feature stores."""
