@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from grjca.cache.keys import Recipe, SourceId
@@ -62,3 +63,16 @@ def write_clip(
                 writer.append(group, {name: data[part] for name, data in columns[group].items()})
         if commit:
             writer.commit({"container": "test"})
+
+
+def arrays(store: Path) -> dict[str, bytes]:
+    """Every array of every clip in a store, as bytes."""
+    found: dict[str, bytes] = {}
+    for path in sorted(store.rglob("*.h5")):
+        with h5py.File(path) as file:
+            names: list[str] = []
+            file.visit(names.append)
+            for name in names:
+                if isinstance(file[name], h5py.Dataset):
+                    found[f"{path.name}/{name}"] = file[name][:].tobytes()
+    return found

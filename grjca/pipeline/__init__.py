@@ -1,0 +1,1 @@
+"""One clip through the stages, and many clips through one or several processes."""

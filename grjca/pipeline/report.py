@@ -1,0 +1,84 @@
+"""What a run of extraction did, clip by clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grjca.cache.layout import TEMPORARY
+from grjca.pipeline.clip import ClipOutcome
+
+SCHEMA = "grjca.run/1"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The outcome of every clip, with what the run was made of.
+
+    Attributes:
+        outcomes: One per clip, in the order of their names.
+        seconds: Wall time of the whole run.
+        recipe: The identity of every stage.
+        versions: Versions of this program and of what decodes and computes.
+        passed_over: Files in folders that are no media by their ending.
+        interrupted: The run was stopped before its end.
+    """
+
+    outcomes: Sequence[ClipOutcome]
+    seconds: float
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    passed_over: int = 0
+    interrupted: bool = False
+
+    def with_status(self, status: str) -> list[ClipOutcome]:
+        """The outcomes of one status: ``done``, ``skipped`` or ``failed``."""
+        return [outcome for outcome in self.outcomes if outcome.status == status]
+
+    @property
+    def failed(self) -> list[ClipOutcome]:
+        """The clips that could not be extracted."""
+        return self.with_status("failed")
+
+    @property
+    def rows(self) -> int:
+        """Rows computed in this run."""
+        return sum(outcome.rows for outcome in self.with_status("done"))
+
+    def summary(self) -> str:
+        """One line for a person."""
+        done, skipped = len(self.with_status("done")), len(self.with_status("skipped"))
+        line = f"{done} extracted, {skipped} already there, {len(self.failed)} failed"
+        if self.rows:
+            line += f"; {self.rows} frames in {self.seconds:.1f} s"
+            line += f" ({self.rows / self.seconds:.1f} frames/s)"
+        if self.passed_over:
+            line += f"; {self.passed_over} other files passed over"
+        return line
+
+    def as_json(self) -> str:
+        """The whole report as JSON text."""
+        told = {
+            "schema": SCHEMA,
+            "interrupted": self.interrupted,
+            "seconds": round(self.seconds, 3),
+            "frames": self.rows,
+            "counts": {s: len(self.with_status(s)) for s in ("done", "skipped", "failed")},
+            "passed_over": self.passed_over,
+            "recipe": self.recipe,
+            "versions": self.versions,
+            "clips": [dataclasses.asdict(outcome) for outcome in self.outcomes],
+        }
+        return json.dumps(told, indent=2)
+
+    def write(self, path: Path) -> None:
+        """Write the report in one step."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+        temporary.write_text(self.as_json() + "\n")
+        temporary.replace(path)
