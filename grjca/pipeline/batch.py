@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import sys
 import time as clock
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -118,9 +119,12 @@ def _run(
             frames += rows
             bar.set_postfix_str(f"{frames / (clock.perf_counter() - began):.0f} frames/s")
 
+        def tell(outcome: ClipOutcome) -> None:
+            if outcome.error and progress:
+                bar.write(f"error: {outcome.error['message']}", file=sys.stderr)
+
         for outcome in plan.known:
-            if outcome.error:
-                bar.write(outcome.error["message"])
+            tell(outcome)
         if workers > 1:
             outcomes = extract_side_by_side(plan.tasks, config, recipe, store, workers)
         else:
@@ -128,8 +132,7 @@ def _run(
         for outcome in outcomes:
             if workers > 1:
                 count(outcome.rows)
-            if outcome.error:
-                bar.write(outcome.error["message"])
+            tell(outcome)
             bar.update()
             yield outcome
 
