@@ -63,6 +63,7 @@ def extract_side_by_side(
         "distributed.admin.tick.limit": "1h",
     }
     with (
+        _quiet(logging.getLogger("distributed")),
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=None,
@@ -96,6 +97,17 @@ def extract_side_by_side(
                 outcome = ClipOutcome.failure(clip, lost)
             hand_out()
             yield outcome
+
+
+@contextlib.contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Keep a chatty library out of the progress bar; what matters comes as an outcome."""
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _in_worker(task: ClipTask, config: ExtractConfig, recipe: Recipe, store: Path) -> ClipOutcome:

@@ -123,7 +123,7 @@ def build(kind: Kind, name: str, config: dict[str, Any] | None = None) -> Any:
     cls = component_class(kind, name)
     try:
         settings = cls.Config(**(config or {}))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         fields = ", ".join(f.name for f in dataclasses.fields(cls.Config))
         raise UsageError("options", f"{kind} {name}", str(error), f"Fields: {fields}.") from error
     return cast(Any, cls)(settings)
