@@ -1,0 +1,1 @@
+"""Readers of annotations, and splits into training and validation."""

@@ -1,0 +1,56 @@
+"""Who is seen in a clip, so that no subject stands on both sides of a split."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from grjca.labels.matching import without_extension
+from grjca.labels.records import Labels
+
+# Full names, seven fields of two digits: modality, vocal channel, emotion, intensity, statement,
+# repetition, actor. https://doi.org/10.1371/journal.pone.0196391
+_RAVDESS = re.compile(r"\d\d(?:-\d\d){5}-(?P<subject>\d\d)")
+# MEAD names its speakers M003 .. W040.
+_MEAD = re.compile(r"(?P<subject>[MW]\d{3})_.*")
+# OMG-Empathy: Subject_3_Story_1.
+_OMG_EMPATHY = re.compile(r"Subject_(?P<subject>\d+)_.*")
+# Aff-Wild2 annotates two people of one video apart: the video's own name keeps them together.
+_AFF_WILD2 = re.compile(r"(?P<video>.+)_(?:left|right)")
+
+
+def subject_of(clip: str, labels: Labels | None = None) -> str | None:
+    """The subject of a clip.
+
+    The annotations' own ``subject`` counts first; else the file's name, where it follows one of
+    these patterns: RAVDESS (``01-01-06-01-02-01-12``: actor 12), MEAD (``M003_...``,
+    ``W036_...``), OMG-Empathy (``Subject_3_...``), Aff-Wild2 (``video5_left`` and
+    ``video5_right`` are both ``video5``).
+
+    Args:
+        clip: The clip's identity.
+        labels: Annotations matched to identities, if there are any.
+
+    Returns:
+        A name for the subject, unique among all clips; None when nothing tells.
+    """
+    annotated = labels.clips.get(clip) if labels else None
+    if annotated is not None and annotated.subject is not None:
+        return f"subject {annotated.subject}"
+    path = without_extension(clip)
+    name = PurePosixPath(path).name
+    for data_set, pattern in (
+        ("RAVDESS actor", _RAVDESS),
+        ("MEAD speaker", _MEAD),
+        ("OMG-Empathy subject", _OMG_EMPATHY),
+    ):
+        found = pattern.fullmatch(name)
+        if found:
+            return f"{data_set} {found['subject']}"
+    found = _AFF_WILD2.fullmatch(path)
+    return video_of(found["video"]) if found else None
+
+
+def video_of(path: str) -> str:
+    """The name under which clips of one video stand together: its path without extension."""
+    return f"video {path}"
