@@ -8,13 +8,13 @@ anew. Deleting the index costs time and nothing else.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from grjca.cache.keys import SourceId
-from grjca.cache.layout import HOUSE, TEMPORARY, clip_path
+from grjca.cache.layout import HOUSE, clip_path
 from grjca.cache.store import FeatureStore
+from grjca.files import written_in_one_step
 
 NAME = "index.jsonl"
 
@@ -77,12 +77,9 @@ class StoreIndex:
 
     def save(self) -> None:
         """Write the index in one step; the last of several runs wins, and no harm is done."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{NAME}.{os.getpid()}{TEMPORARY}")
-        with temporary.open("w") as stream:
+        with written_in_one_step(self._path) as temporary, temporary.open("w") as stream:
             for clip, entry in self._entries.items():
                 stream.write(json.dumps({"clip": clip, **asdict(entry)}) + "\n")
-        temporary.replace(self._path)
 
 
 def _load(path: Path) -> dict[str, IndexEntry]:

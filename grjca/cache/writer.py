@@ -32,6 +32,7 @@ from grjca.cache.layout import (
 )
 from grjca.cache.spool import Spool
 from grjca.errors import GrjcaError
+from grjca.files import sync
 
 
 class ClipWriter:
@@ -141,9 +142,9 @@ class ClipWriter:
             file.close()
             self._file = None
             self._spool_checked()
-            _sync(self._temporary)
+            sync(self._temporary)
             self._temporary.replace(self._final)
-            _sync(self._final.parent)
+            sync(self._final.parent)
 
     def _carry_over(self, file: h5py.File) -> None:
         """Copy the groups the store already holds and this run did not write.
@@ -196,14 +197,6 @@ def _check_rows(file: h5py.File, clip: str) -> None:
     odd = {name: length for name, length in lengths.items() if length != rows}
     if odd:
         raise GrjcaError("store", clip, f"groups of unequal length: {rows} frames, but {odd}")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from torch import Tensor
 
 import grjca
 from grjca.errors import GrjcaError
+from grjca.files import written_in_one_step
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
-from grjca.fusion.files import written_in_one_step
 from grjca.fusion.model import FusionModel
 
 FORMAT = "grjca.checkpoint"

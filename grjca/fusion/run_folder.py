@@ -12,9 +12,9 @@ import yaml
 from torch import Tensor
 
 from grjca.errors import UsageError
+from grjca.files import cannot_write, written_in_one_step
 from grjca.fusion.checkpoint import FILE, save_checkpoint, without_nan
 from grjca.fusion.config import FusionConfig
-from grjca.fusion.files import cannot_write, written_in_one_step
 
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"

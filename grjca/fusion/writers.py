@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grjca.errors import UsageError
-from grjca.fusion.files import written_in_one_step
+from grjca.files import written_in_one_step
 from grjca.fusion.predictor import Prediction
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grjca.cache.layout import TEMPORARY
+from grjca.files import written_in_one_step
 from grjca.pipeline.clip import ClipOutcome
 
 SCHEMA = "grjca.run/1"
@@ -78,7 +77,5 @@ class RunReport:
 
     def write(self, path: Path) -> None:
         """Write the report in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-        temporary.write_text(self.as_json() + "\n")
-        temporary.replace(path)
+        with written_in_one_step(path) as temporary:
+            temporary.write_text(self.as_json() + "\n")

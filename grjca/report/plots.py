@@ -6,10 +6,7 @@ display. Colours are those of Okabe and Ito, which people with any colour vision
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
-from grjca.errors import GrjcaError, one_line
+from grjca.errors import one_line
+from grjca.files import written_in_one_step
 
 DPI = 150
 POINTS = 4000
@@ -344,20 +342,9 @@ def _shown(title: str) -> str:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    """Draw into memory, then write under another name and rename: no half picture ever."""
+    """Draw into memory first: a figure that cannot be drawn touches no file."""
     drawn = io.BytesIO()
     canvas: Any = FigureCanvasAgg(figure)
     canvas.print_png(drawn)
-    unfinished = path.with_name(f".plot-{secrets.token_hex(8)}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(drawn.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        cause = error.strerror or str(error)
-        remedy = "Choose a folder that exists, can be written and has space left."
-        raise GrjcaError("plot", path, cause, remedy) from error
+    with written_in_one_step(path) as temporary:
+        temporary.write_bytes(drawn.getbuffer())

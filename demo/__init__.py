@@ -1,0 +1,1 @@
+"""The embedded input of ``make demo``: synthetic talking-face clips with known labels."""

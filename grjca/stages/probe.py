@@ -1,0 +1,159 @@
+"""What a media file says about itself, read in a child process.
+
+Probing decodes: a container's header and first frames reach the same parsers as decoding does. So
+PyAV runs in a child, under the whitelists of :mod:`grjca.stages.ffmpeg`, and a crash or an endless
+loop in it is one file's error. ``python -m grjca.stages.probe FILE`` prints the answer as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grjca.errors import GrjcaError
+from grjca.stages.ffmpeg import MAX_PIXELS, check_source, input_options
+from grjca.stages.process import DecoderProcess, describe_exit
+from grjca.stages.types import AudioStream, MediaInfo, VideoStream
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream as AvVideoStream
+
+_CPU_SECONDS = 120
+_PACKETS_FOR_FIRST_FRAME = 300
+_ANSWER_BYTES = 1 << 16
+
+
+def probe(path: Path, *, time_limit: float = 60.0) -> MediaInfo:
+    """Container, first picture stream (cover art aside) and first sound stream of a file.
+
+    A stream that PyAV's libraries cannot decode is reported all the same, so that the decoder
+    says why; sizes and rates that are not stated count as 1.
+
+    Args:
+        path: The file.
+        time_limit: Seconds to wait for the answer.
+
+    Raises:
+        GrjcaError: No readable file, no media file, no picture or sound stream in it, or the
+            probing process crashed or ran out of time; the cause is in ffmpeg's own words.
+    """
+    check_source(path, "probe")
+    # -P: a module in the working directory must not stand in for one that the child imports.
+    command = [sys.executable, "-P", "-m", "grjca.stages.probe", os.fspath(path)]
+    with DecoderProcess(command, stage="probe", source=path, time_limit=time_limit) as process:
+        answer = process.stdout.read(_ANSWER_BYTES)
+        status = process.finish()
+        said = process.words.cause()
+    if status != 0:
+        ended = f"the probing process ended with {describe_exit(status)}"
+        cause = f"{ended}, after saying: {said}" if said else ended
+        raise GrjcaError("probe", path, cause, "The file may be damaged.")
+    found: dict[str, Any] = json.loads(answer)
+    if "error" in found:
+        words = "; ".join(dict.fromkeys(part for part in (said, found["error"]) if part))
+        remedy = "Is it a whole video or sound file? Playlists and pictures are not opened."
+        raise GrjcaError("probe", path, words, remedy)
+    info = MediaInfo(
+        container=found["container"],
+        duration=found["duration"],
+        video=VideoStream(**found["video"]) if found["video"] else None,
+        audio=AudioStream(**found["audio"]) if found["audio"] else None,
+    )
+    if info.video is None and info.audio is None:
+        raise GrjcaError("probe", path, "the file holds no picture and no sound stream")
+    return info
+
+
+def describe(container: InputContainer) -> MediaInfo:
+    """The same for a container that PyAV has opened."""
+    import av
+    from av.stream import Disposition
+
+    video = audio = None
+    for stream in container.streams:
+        cover = stream.disposition & Disposition.attached_pic
+        if video is None and isinstance(stream, av.VideoStream) and not cover:
+            video = _describe_video(container, stream)
+        elif audio is None and isinstance(stream, av.AudioStream):
+            codec = stream.codec_context
+            audio = AudioStream(
+                index=stream.index,
+                codec=codec.codec.canonical_name if codec else "unknown",
+                rate=max(codec.sample_rate or 1, 1) if codec else 1,
+                channels=max(codec.channels, 1) if codec else 1,
+            )
+    return MediaInfo(
+        container=container.format.name,
+        duration=container.duration / av.time_base if container.duration else None,
+        video=video,
+        audio=audio,
+    )
+
+
+def _describe_video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
+    codec = stream.codec_context
+    width, height, rotation = (codec.width, codec.height, 0) if codec else (1, 1, 0)
+    if codec:
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
+        rotation = _rotation(container, stream)
+    if rotation in (90, 270):
+        width, height = height, width
+    rate = stream.average_rate or stream.guessed_rate
+    return VideoStream(
+        index=stream.index,
+        codec=codec.codec.canonical_name if codec else "unknown",
+        width=max(width, 1),
+        height=max(height, 1),
+        rotation=rotation,
+        fps=float(rate) if rate else None,
+        frames=stream.frames or None,
+    )
+
+
+def _rotation(container: InputContainer, stream: AvVideoStream) -> int:
+    """Rotation to display, counter-clockwise degrees; only a decoded frame tells it reliably."""
+    import av
+
+    for _, packet in zip(range(_PACKETS_FOR_FIRST_FRAME), container.demux(stream), strict=False):
+        try:
+            for frame in packet.decode():
+                return _quarter(frame.rotation)
+        except av.error.FFmpegError:
+            continue
+    return 0
+
+
+def _quarter(degrees: int) -> int:
+    # ffmpeg turns by other angles inside an unchanged frame, so the size stays what it was.
+    return degrees % 360 if degrees % 90 == 0 else 0
+
+
+def _child(name: str) -> int:
+    """Probe a file in this process and print the answer; the part that may crash."""
+    import av
+
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS + 1))
+    # libav's own words then go to standard error, where the parent collects them.
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.restore_default_callback()
+    options = {key: str(value) for key, value in input_options().items()}
+    # Titles need not be UTF-8; from version 19 on PyAV takes that for granted.
+    old = int(av.__version__.partition(".")[0]) < 19
+    titles: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
+    try:
+        with av.open(f"file:{name}", options=options, **titles) as container:
+            answer: dict[str, Any] = dataclasses.asdict(describe(container))
+    except av.error.FFmpegError as error:
+        answer = {"error": error.strerror}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child(sys.argv[1]))
