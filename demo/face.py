@@ -112,7 +112,7 @@ class Portrait:
         photograph = tint_background(data.astronaut(), style.tint)
         size = (round(photograph.shape[1] * ZOOM), round(photograph.shape[0] * ZOOM))
         self._closed = cv2.resize(photograph, size, interpolation=cv2.INTER_CUBIC)
-        self._open = darken_mouth(self._closed)
+        self._open = darken_mouth(np.asarray(self._closed, np.uint8))
         left, top, right, bottom = (round(edge * ZOOM) for edge in REGION)
         self._window = np.s_[top:bottom, left:right]
         rows, columns = np.mgrid[top:bottom, left:right].astype(np.float64)
@@ -174,7 +174,7 @@ class Portrait:
         picture[self._window] = cv2.remap(
             source, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        return picture
+        return np.asarray(picture, np.uint8)
 
     def pose(
         self, picture: NDArray[np.uint8], roll: float, shift: tuple[float, float], pan: float
@@ -271,7 +271,7 @@ def darken_mouth(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     off = np.abs(rows / np.float32(ZOOM) - lip_line(across) + 0.6)
     weight = np.clip(1.9 - off, 0, 1) * np.clip((18 - np.abs(across)) / 4, 0, 1)
     dark = np.array([52.0, 16.0, 18.0])
-    return (picture * (1 - weight[..., None]) + dark * weight[..., None]).astype(np.uint8)
+    return np.asarray(picture * (1 - weight[..., None]) + dark * weight[..., None], np.uint8)
 
 
 def tint_background(photograph: NDArray[np.uint8], hue: float) -> NDArray[np.uint8]:
@@ -281,14 +281,14 @@ def tint_background(photograph: NDArray[np.uint8], hue: float) -> NDArray[np.uin
     weight = 0.45 * np.clip((distance - 1.0) / 0.25, 0.0, 1.0)[..., None]
     pixel = np.array([[[hue / 2, 120, 190]]], np.uint8)
     colour = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)
-    return (photograph * (1 - weight) + colour * weight).astype(np.uint8)
+    return np.asarray(photograph * (1 - weight) + colour * weight, np.uint8)
 
 
 def lighting_table(style: FaceStyle) -> NDArray[np.uint8]:
     """(1, 256, 3) uint8: what gain, gamma and colour temperature make of each value."""
     value = np.linspace(0.0, 1.0, 256)[:, None] ** style.gamma
     balance = np.array([1.0 + style.warmth, 1.0, 1.0 - style.warmth])
-    return (np.clip(value * style.gain * balance, 0.0, 1.0) * 255).astype(np.uint8)[None]
+    return np.asarray(np.clip(value * style.gain * balance, 0.0, 1.0) * 255, np.uint8)[None]
 
 
 def draw_cover(frame: NDArray[np.uint8], kind: str, level: float) -> None:

@@ -194,7 +194,7 @@ def voice(
     for kind in NOISES:
         level = presence([span for span in lost if span.kind == kind], time, NOISE_RAMP)
         sound = sound * (1.0 - level) + (level * street(rng, len(sound)) if kind == "street" else 0)
-    return np.clip(sound, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(sound, -1.0, 1.0), np.float32)
 
 
 def street(rng: np.random.Generator, samples: int) -> NDArray[np.float64]:
