@@ -278,8 +278,6 @@ def _print_failures(errors: Sequence[dict[str, str] | None]) -> None:
 
 
 def _print_training(result: TrainResult) -> None:
-    for note in result.notes:
-        click.echo(f"note: {note}")
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result.best_ccc.items())
     click.echo(f"best epoch {result.best_epoch} of {len(result.rows)}: validation CCC {reached}")
     for name in ("model.safetensors", "metrics.csv", "config.yaml", "curves.png"):
