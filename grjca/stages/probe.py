@@ -66,7 +66,8 @@ def probe(path: Path, *, time_limit: float = 60.0) -> MediaInfo:
         audio=AudioStream(**found["audio"]) if found["audio"] else None,
     )
     if info.video is None and info.audio is None:
-        raise GrjcaError("probe", path, "the file holds no picture and no sound stream")
+        cause = "the file holds no picture and no sound stream"
+        raise GrjcaError("probe", path, cause, "Check that it is the recording you meant.")
     return info
 
 

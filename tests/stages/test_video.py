@@ -66,14 +66,18 @@ def numbers(clip: FrameBatch) -> list[int | None]:
 
 
 def children(pid: int | None = None) -> list[int]:
-    """Processes started by a process, zombies included."""
+    """Processes started by a process, zombies included.
+
+    Python's own tracker, which lives on after tests that used worker processes, does not count.
+    """
     parent, found = pid or os.getpid(), []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = entry.read_text(errors="replace").rpartition(")")[2].split()
+            words = (entry.parent / "cmdline").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[1]) == parent:
+        if int(fields[1]) == parent and "multiprocessing" not in words:
             found.append(int(entry.parent.name))
     return found
 
