@@ -18,8 +18,10 @@ import grjca
 
 LIGHT = grjca.ExtractConfig(visual="hog", audio="logmel")
 
+# A shell's background jobs, and what they start, ignore Ctrl-C unless told otherwise.
 RUN = """
-import sys, grjca
+import signal, sys, grjca
+signal.signal(signal.SIGINT, signal.default_int_handler)
 light = grjca.ExtractConfig(visual="hog", audio="logmel")
 grjca.extract([sys.argv[1]], sys.argv[2], light, workers=1)
 """
