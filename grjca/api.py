@@ -28,6 +28,7 @@ from grjca.labels.subjects import subject_of
 from grjca.pipeline.batch import extract
 from grjca.pipeline.clip import ClipOutcome
 from grjca.pipeline.config import check_same_weights, config_from_recipe
+from grjca.pipeline.executors import single_threaded
 from grjca.pipeline.report import RunReport
 from grjca.report.plots import plot_prediction, plot_training
 
@@ -157,11 +158,12 @@ def predict(
         features = FeatureStore(where)
         result = PredictResult({}, {}, {}, list(report.failed), report)
         clips = [outcome.clip for outcome in report.outcomes if outcome.status != "failed"]
-        for clip in tqdm(clips, "predict", unit="clip", disable=not progress):
-            try:
-                _predict_one(model, features, clip, folder, table, plots, result)
-            except GrjcaError as error:
-                result.failed.append(ClipOutcome.failure(clip, error))
+        with single_threaded():
+            for clip in tqdm(clips, "predict", unit="clip", disable=not progress):
+                try:
+                    _predict_one(model, features, clip, folder, table, plots, result)
+                except GrjcaError as error:
+                    result.failed.append(ClipOutcome.failure(clip, error))
     return result
 
 

@@ -72,7 +72,6 @@ def extract(
     remove_leftovers(folder)
     index = StoreIndex(FeatureStore(folder))
     plan = make_plan(inputs, index, recipe, overwrite=overwrite)
-    report = RunReport([], 0.0, dataclasses.asdict(recipe), _versions(version), inputs.passed_over)
     outcomes = list(plan.known)
     interrupted = True
     try:
@@ -86,11 +85,13 @@ def extract(
             if outcome.status == "done":
                 index.lookup(outcome.clip)
         index.save()
-        report = dataclasses.replace(
-            report,
-            outcomes=sorted(outcomes, key=lambda outcome: outcome.clip),
-            seconds=clock.perf_counter() - began,
-            interrupted=interrupted,
+        report = RunReport(
+            sorted(outcomes, key=lambda outcome: outcome.clip),
+            clock.perf_counter() - began,
+            dataclasses.asdict(recipe),
+            _versions(version),
+            inputs.passed_over,
+            interrupted,
         )
         report.write(folder / HOUSE / REPORT)
     return report

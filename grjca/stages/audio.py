@@ -8,15 +8,13 @@ changed by torchaudio's windowed-sinc resampler, fed in pieces.
 from __future__ import annotations
 
 import re
-import weakref
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from grjca.stages.decoder import Decoder
 from grjca.stages.ffmpeg import check_source, compile_command, open_input
 from grjca.stages.process import DecoderProcess, LinePipe, describe_exit
 from grjca.stages.resample import Piece, StreamResampler, decoding_rate
@@ -80,7 +78,7 @@ class SoundClock:
         return gap, drop
 
 
-class AudioDecoder:
+class AudioDecoder(Decoder[AudioSegment]):
     """The sound of a clip at 16 kHz, mono, float32 in [-1, 1], from sample 0 of its clock.
 
     Blocks follow each other without a hole. Where the stream holds nothing (a late start, a gap,
@@ -117,38 +115,8 @@ class AudioDecoder:
         self._block = round(block * AUDIO_RATE)
         if self._block < 1:
             raise ValueError(f"a block of {block} s holds no sample")
+        super().__init__()
         self._path, self._info, self._time_limit = path, info, time_limit
-        # Weak, so that a loop left without a context manager ends the process at once.
-        self._running: weakref.ref[Generator[AudioSegment]] | None = None
-        self.warnings: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[AudioSegment]:
-        """Decode from the start.
-
-        Raises:
-            GrjcaError: The file is gone, or the decoder stalls or exceeds its limit.
-        """
-        self.close()
-        running = self._decode()
-        self._running = weakref.ref(running)
-        return running
-
-    def close(self) -> None:
-        """End the decoder process, if one runs."""
-        running = self._running() if self._running is not None else None
-        if running is not None:
-            running.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _command(self, index: int, rate: int, pieces: LinePipe) -> list[str]:
         import ffmpeg

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-import weakref
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grjca.errors import GrjcaError
+from grjca.stages.decoder import Decoder
 from grjca.stages.ffmpeg import MAX_PIXELS, check_source, compile_command, open_input
 from grjca.stages.process import DecoderProcess, LinePipe, describe_exit
 from grjca.stages.types import FrameBatch, MediaInfo
@@ -68,7 +66,7 @@ class FrameClock:
         return time
 
 
-class VideoDecoder:
+class VideoDecoder(Decoder[FrameBatch]):
     """The frames of a clip, in batches; row i is decoded frame i.
 
     Times lie on the clip's clock (the container's start is 0), variable frame rate included, and
@@ -111,41 +109,10 @@ class VideoDecoder:
             raise GrjcaError("video", path, "the file holds no picture stream")
         if batch < 1 or threads < 1:
             raise ValueError(f"batch {batch} and threads {threads} must be at least 1")
+        super().__init__()
         self._path, self._info, self._stream = path, info, info.video
         self._batch, self._time_limit, self._threads = batch, time_limit, threads
-        # Weak, so that a loop left without a context manager ends the process at once.
-        self._running: weakref.ref[Generator[FrameBatch]] | None = None
-        self.warnings: tuple[str, ...] = ()
         self.repaired = 0
-
-    def __iter__(self) -> Iterator[FrameBatch]:
-        """Decode from the start.
-
-        Raises:
-            GrjcaError: No frame decodes, the decoder stalls or exceeds its limit, or its frames
-                and times do not match; the cause is in the decoder's own words.
-        """
-        self.close()
-        running = self._decode()
-        self._running = weakref.ref(running)
-        return running
-
-    def close(self) -> None:
-        """End the decoder process, if one runs."""
-        running = self._running() if self._running is not None else None
-        if running is not None:
-            running.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _command(self, times: LinePipe) -> list[str]:
         import ffmpeg
