@@ -1,4 +1,4 @@
-"""The one face of each frame: followed from frame to frame, cut out and aligned.
+"""The geometry of faces: boxes, and crops aligned to a template.
 
 Positions are continuous: the first pixel of a row spans 0 to 1 and has its centre at 0.5, in
 frames as in crops. A crop therefore shows the same part of a face at every size.
@@ -6,7 +6,6 @@ frames as in crops. A crop therefore shows the same part of a face at every size
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grjca.stages.types import Detections, FaceBatch, FrameBatch, check_array
+from grjca.stages.types import check_array
 
 ARCFACE = (
     np.array(
@@ -52,12 +51,6 @@ TEMPLATES: Final = MappingProxyType(
 
 MAX_OVERSAMPLING = 4
 """Samples along each side of a crop's pixel at most."""
-
-MIN_OVERLAP = 0.3
-"""Intersection over union above which two boxes show the same face."""
-
-MAX_GAP = 0.5
-"""Seconds for which a face that is not seen is waited for at its last place."""
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -136,108 +129,20 @@ def points_of(template: str) -> NDArray[np.float64]:
     return TEMPLATES[template]
 
 
-@dataclass(frozen=True)
-class Track:
-    """A face that may come back: its number, last box and the time of that box in seconds."""
-
-    number: int
-    box: NDArray[np.float32]
-    time: float
-
-
-class FaceTracker:
-    """Chooses the main face of each frame of one clip and keeps to it.
-
-    A face of the frame continues a track when it overlaps the track's last box by more than
-    ``MIN_OVERLAP`` and that box is at most ``MAX_GAP`` old; the oldest such track goes first, so
-    that one missed detection does not hand the clip over to a bystander. Otherwise the largest
-    face starts a new track. Frames without a face stay rows without a face: nothing is
-    interpolated.
-
-    The state runs on from batch to batch, so the batches' sizes do not matter.
-
-    Args:
-        size: Side of the crops in pixels.
-        template: Name of the template the crops are aligned to.
-
-    Raises:
-        ValueError: The size is not positive, or there is no such template.
-    """
-
-    def __init__(self, size: int, template: str) -> None:
-        if size < 1:
-            raise ValueError(f"crops of {size} pixels")
-        points_of(template)
-        self._size = size
-        self._template = template
-        self._tracks: list[Track] = []
-        self._started = 0
-
-    def update(self, frames: FrameBatch, detections: list[Detections]) -> FaceBatch:
-        """Follow the face through the clip's next frames.
-
-        Args:
-            frames: The next N frames, later than those before.
-            detections: The faces of each of them.
-
-        Returns:
-            N rows.
-
-        Raises:
-            ValueError: The numbers of frames and of detections differ.
-        """
-        n = len(frames)
-        if len(detections) != n:
-            raise ValueError(f"{n} frames, but detections of {len(detections)}")
-        box = np.full((n, 4), np.nan, dtype=np.float32)
-        landmarks = np.full((n, 5, 2), np.nan, dtype=np.float32)
-        score = np.full(n, np.nan, dtype=np.float32)
-        track = np.full(n, -1, dtype=np.int32)
-        crops = np.zeros((n, self._size, self._size, 3), dtype=np.uint8)
-        for row, (frame, found) in enumerate(zip(frames.frames, detections, strict=True)):
-            if not len(found):
-                continue
-            face, track[row] = self._choose(found, float(frames.time[row]))
-            box[row] = found.box[face]
-            landmarks[row] = found.landmarks[face]
-            score[row] = found.score[face]
-            crops[row] = align(frame, found.landmarks[face], self._template, self._size)
-        return FaceBatch(box, landmarks, score, track >= 0, track, crops)
-
-    def _choose(self, found: Detections, time: float) -> tuple[int, int]:
-        """The face to take, and the number of its track."""
-        self._tracks = [t for t in self._tracks if time - t.time <= MAX_GAP]
-        for place, track in enumerate(self._tracks):
-            shared = overlap(track.box, found.box)
-            face = int(shared.argmax())
-            if shared[face] > MIN_OVERLAP:
-                self._tracks[place] = replace(track, box=found.box[face], time=time)
-                return face, track.number
-        face = largest(found)
-        self._tracks.append(Track(self._started, found.box[face], time))
-        self._started += 1
-        return face, self._tracks[-1].number
-
-
 def area(box: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Areas of (K, 4) boxes; 0 where one is empty."""
+    """Areas of (..., 4) boxes; 0 where one is empty."""
     sides = np.maximum(box[..., 2:] - box[..., :2], 0)
     return np.asarray(sides[..., 0] * sides[..., 1], dtype=np.float32)
 
 
 def overlap(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of one (4,) box with each of (K, 4); 0 where both are empty."""
-    shared = area(
-        np.concatenate(
-            (np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])), axis=1
-        )
-    )
+    """Intersection over union of (..., 4) boxes with others; 0 where both are empty.
+
+    The two broadcast: ``overlap(a[:, None], b)`` compares each box of a with each of b.
+    """
+    corners = (np.maximum(box[..., :2], others[..., :2]), np.minimum(box[..., 2:], others[..., 2:]))
+    shared = area(np.concatenate(corners, axis=-1))
     union = area(box) + area(others) - shared
     ratio = np.zeros_like(shared)
     np.divide(shared, union, out=ratio, where=union > 0)
     return ratio
-
-
-def largest(found: Detections) -> int:
-    """The face of the largest box; of equal ones that of the best score."""
-    return int(np.lexsort((found.score, area(found.box)))[-1])

@@ -95,15 +95,25 @@ class FrameBatch:
         frames: (N, H, W, 3) uint8, RGB.
         time: (N,) float64, presentation time in seconds, strictly increasing.
         first: Row of the first frame in the clip.
+        index: (N,) int64, number of each row's frame in the source, counted from 0; None where
+            row i is frame i.
+        present: (N,) bool, false where the source has no picture for a row (a gap in a folder of
+            images) and the frame is to be ignored; None where all are there.
     """
 
     frames: NDArray[np.uint8]
     time: NDArray[np.float64]
     first: int
+    index: NDArray[np.int64] | None = None
+    present: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         check_array("frames", self.frames, (None, None, None, 3), "uint8")
         check_array("time", self.time, (len(self.frames),), "float64")
+        if self.index is not None:
+            check_array("index", self.index, (len(self.frames),), "int64")
+        if self.present is not None:
+            check_array("present", self.present, (len(self.frames),), "bool")
         if not np.isfinite(self.time).all() or (np.diff(self.time) <= 0).any():
             raise ValueError("frame times must be finite and strictly increasing")
 
@@ -138,14 +148,16 @@ class Detections:
 
 @dataclass(frozen=True)
 class FaceBatch:
-    """The one face followed through a clip, a row per frame.
+    """One person's face through consecutive frames of a clip, a row per frame.
 
     Attributes:
-        box: (N, 4) float32 pixels; NaN where no face was seen.
-        landmarks: (N, 5, 2) float32 pixels; NaN where no face was seen.
-        score: (N,) float32; NaN where no face was seen.
-        valid: (N,) bool, a face was seen in this frame.
-        track: (N,) int32, number of the face's uninterrupted track, -1 where no face was seen.
+        box: (N, 4) float32 pixels; NaN where there is no face.
+        landmarks: (N, 5, 2) float32 pixels; NaN where there is no face.
+        score: (N,) float32, the detector's; NaN where it did not see the face.
+        valid: (N,) bool, the face's place is known, seen or interpolated.
+        interpolated: (N,) bool, the place lies between two sightings of a track at most 0.5 s
+            apart and was not seen itself; a subset of ``valid``.
+        track: (N,) int32, number of the face's track, -1 where there is no face.
         crops: (N, S, S, 3) uint8, aligned to a template; meaningless where not ``valid``.
     """
 
@@ -153,12 +165,14 @@ class FaceBatch:
     landmarks: NDArray[np.float32]
     score: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    interpolated: NDArray[np.bool_]
     track: NDArray[np.int32]
     crops: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         n = len(self.valid)
         check_array("valid", self.valid, (n,), "bool")
+        check_array("interpolated", self.interpolated, (n,), "bool")
         check_array("box", self.box, (n, 4), "float32")
         check_array("landmarks", self.landmarks, (n, 5, 2), "float32")
         check_array("score", self.score, (n,), "float32")
@@ -168,6 +182,8 @@ class FaceBatch:
             raise ValueError(f"crops must be square, got {self.crops.shape}")
         if not np.isnan(self.box[~self.valid]).all() or np.isnan(self.box[self.valid]).any():
             raise ValueError("box must be NaN exactly where no face is valid")
+        if (self.interpolated & ~self.valid).any():
+            raise ValueError("an interpolated face must be valid")
 
     def __len__(self) -> int:
         return len(self.valid)
