@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from grjca.stages.acoustic import sound_valid
 from grjca.stages.catalog import AudioEmbedder
+from grjca.stages.sound_windows import sound_valid
 from grjca.stages.types import AUDIO_RATE, AudioSegment
 
 ROWS_AT_ONCE = 256

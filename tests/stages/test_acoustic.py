@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.io import wavfile
+from sound_makers import cut, sound_of, voice
 
 from grjca.errors import UsageError
 from grjca.stages import catalog
 from grjca.stages.acoustic import (
-    CONTEXT,
     INPUT_SCALE,
+    WINDOW,
     LogMelStatistics,
     LogMelStatisticsConfig,
     Speech,
     SpeechLogMel,
-    sound_valid,
-    window_start,
 )
+from grjca.stages.sound_windows import sound_valid
 from grjca.stages.spectrogram import log_mel
 from grjca.stages.types import AudioSegment
 
@@ -36,28 +36,6 @@ def embedders() -> dict[str, Any]:
     return {name: catalog.build("audio", name) for name in NAMES}
 
 
-def sound_of(samples: NDArray[np.floating[Any]], pad: int = 8000) -> AudioSegment:
-    """A clip's whole sound from time 0, with the silence around it that the first rows need."""
-    present = np.zeros(len(samples) + 2 * pad, dtype=np.bool_)
-    present[pad : pad + len(samples)] = True
-    return AudioSegment(np.pad(samples, pad).astype(np.float32), present, -pad)
-
-
-def cut(sound: AudioSegment, begin: int, end: int) -> AudioSegment:
-    part = slice(begin - sound.start, end - sound.start)
-    return AudioSegment(sound.samples[part], sound.present[part], begin)
-
-
-def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """A gliding pulse train with pauses, whose loudness spans more than 80 dB."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(seconds * RATE)) / RATE
-    phase = np.cumsum(120 + 60 * np.sin(3 * t)) / RATE
-    buzz = sum(np.sin(2 * np.pi * k * phase) / k for k in range(1, 30))
-    level = 10.0 ** (-2.5 + 2.5 * np.sin(4 * t))
-    return (0.3 * level * buzz + 1e-5 * rng.standard_normal(len(t))).astype(np.float32)
-
-
 CLIP = sound_of(voice(3.0))
 TIMES = np.arange(75) / 25.0
 
@@ -67,7 +45,7 @@ def test_says_what_it_is(embedders: dict[str, Any], name: str) -> None:
     embedder = embedders[name]
     assert embedder.name == name
     assert embedder.dim == {"logmel": 128, "speech": 96, "speech+logmel": 224}[name]
-    assert embedder.context == (CONTEXT, CONTEXT)
+    assert embedder.context == WINDOW.context
     assert isinstance(embedder.config, embedder.Config)
     assert (embedder.weights is None) == (name == "logmel")
     assert catalog.identity(embedder)["name"] == name
@@ -91,21 +69,6 @@ def test_weights_digest_is_over_both_files(embedders: dict[str, Any]) -> None:
     )
     assert embedders["speech"].weights == hashlib.sha256(data).hexdigest()
     assert embedders["speech+logmel"].weights == embedders["speech"].weights
-
-
-@pytest.mark.parametrize(
-    ("time", "first"),
-    [
-        (0.0, -39),  # -0.3875 s lies between the grid points -39 and -38, nearer to -39
-        (0.3875, 0),
-        (0.3925, 1),  # a tie goes up
-        (1.0, 61),
-        (0.04, -35),
-        (3600.0, 359_961),
-    ],
-)
-def test_window_start(time: float, first: int) -> None:
-    assert window_start(np.array([time])).tolist() == [first]
 
 
 def one_row(name: str, sound: AudioSegment, time: float) -> NDArray[np.float32]:
@@ -197,45 +160,6 @@ def test_sound_that_does_not_cover_a_row_is_refused(embedders: dict[str, Any], n
             sound_valid(short, np.array([1.0]), embedders[name].context)
     with pytest.raises(ValueError, match="finite"):
         embedders[name].embed(CLIP, np.array([np.nan]))
-
-
-def plain_valid(sound: AudioSegment, time: float, context: tuple[float, float]) -> bool:
-    begin = int(np.ceil((time - context[0]) * RATE)) - sound.start
-    end = int(np.floor((time + context[1]) * RATE)) - sound.start
-    there = sound.present[begin:end]
-    peak = np.abs(sound.samples[begin:end]).max()
-    return bool(there.mean() >= 0.5 and peak >= 1 / 32768)
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), share=st.floats(0.2, 0.9))
-def test_validity_against_every_window_looked_at(seed: int, share: float) -> None:
-    rng = np.random.default_rng(seed)
-    spans = rng.integers(500, 9000, 12)
-    present = np.repeat(rng.random(12) < share, spans)
-    level = np.repeat(rng.choice([0.0, 1e-5, 1e-2], 12), spans)
-    samples = (level * rng.uniform(-1, 1, len(present)) * present).astype(np.float32)
-    sound = AudioSegment(samples, present, -8000)
-    times = np.sort(rng.uniform(-0.1, (sound.stop - 6300) / RATE, 40))
-    context = (CONTEXT, CONTEXT)
-    expected = [plain_valid(sound, t, context) for t in times]
-    assert sound_valid(sound, times, context).tolist() == expected
-
-
-def test_silence_gaps_and_edges() -> None:
-    context = (CONTEXT, CONTEXT)
-    tone = 0.1 * np.sin(np.arange(4 * RATE) / 5)
-    # Exactly half of the first and of the last row's window lies inside the clip.
-    assert sound_valid(sound_of(tone), np.array([0.0, 2.0, 4.0]), context).all()
-    assert not sound_valid(sound_of(tone), np.array([-0.01, 4.01]), context).any()
-    assert not sound_valid(sound_of(np.zeros(4 * RATE)), TIMES, context).any()
-    below = np.where(np.arange(4 * RATE) % 2, 1.0, -1.0) * 2.0**-15
-    assert sound_valid(sound_of(below), TIMES[10:], context).all()
-    assert not sound_valid(sound_of(0.99 * below), TIMES, context).any()
-    # Samples that the stream does not hold do not count, whatever they are.
-    absent = AudioSegment(np.ones(4 * RATE, np.float32), np.zeros(4 * RATE, np.bool_), 0)
-    assert not sound_valid(absent, np.array([2.0]), context).any()
-    assert sound_valid(sound_of(tone), np.empty(0), context).shape == (0,)
 
 
 @pytest.mark.parametrize("wrong", [{"bands": 0}, {"low": 8000.0}, {"offset": -1.0}])
