@@ -19,6 +19,8 @@ class ClipFeatures:
         visual_valid: (T,) bool, a face was seen; all false when ``visual`` is None.
         audio: (T, D_a) float32, or None when the store has none; NaN where not ``audio_valid``.
         audio_valid: (T,) bool, there is sound; all false when ``audio`` is None.
+        index: (T,) int64, the source's frame that each row shows, where the clip was resampled
+            to another rate; None where row i is decoded frame i.
     """
 
     clip: str
@@ -27,6 +29,7 @@ class ClipFeatures:
     visual_valid: NDArray[np.bool_]
     audio: NDArray[np.float32] | None
     audio_valid: NDArray[np.bool_]
+    index: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.time)
@@ -36,6 +39,8 @@ class ClipFeatures:
                 raise ValueError(f"{self.clip}: {name} has shape {features.shape}, rows: {rows}")
             if valid.shape != (rows,) or valid.dtype != np.bool_:
                 raise ValueError(f"{self.clip}: {name}_valid is {valid.dtype} {valid.shape}")
+        if self.index is not None and (self.index.shape != (rows,) or self.index.dtype != np.int64):
+            raise ValueError(f"{self.clip}: index is {self.index.dtype} {self.index.shape}")
         if (np.diff(self.time) <= 0).any():
             raise ValueError(f"{self.clip}: times are not strictly increasing")
 

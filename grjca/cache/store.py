@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grjca.cache.keys import SourceId
-from grjca.cache.layout import SUFFIX, clip_path, identity_of, open_clip
+from grjca.cache.layout import ABOUT, KINDS, SUFFIX, clip_path, identity_of, open_clip
 from grjca.cache.records import ClipFeatures
 from grjca.errors import GrjcaError
 
@@ -38,10 +38,15 @@ class ClipSummary:
         rows: Decoded frames.
         seconds: From the first row to one average step after the last.
         fps: Average rows per second; NaN for a single row.
-        faces: Share of rows in which a face was seen, in [0, 1].
+        faces: Share of rows in which a face was seen, in [0, 1]; without faces of its own, as in
+            an imported clip, the share of valid rows by the visual embedder that sees most.
         groups: Every embedder's features.
         source: The source file as it was when extracted.
         media: What the container told: codecs, sizes, rates.
+        interpolated: Share of rows in which the face's place lies between two sightings.
+        about: What a manifest said of the clip, by the names in ``layout.ABOUT``.
+        people: Where each person of a source has a file, how many there are; else None.
+        crops: Kept face crops, as ``template-size``.
     """
 
     clip: str
@@ -52,6 +57,10 @@ class ClipSummary:
     groups: tuple[GroupSummary, ...]
     source: SourceId
     media: dict[str, Any]
+    interpolated: float = 0.0
+    about: dict[str, str] = field(default_factory=dict)
+    people: int | None = None
+    crops: tuple[str, ...] = ()
 
     @property
     def sound(self) -> float:
@@ -124,13 +133,14 @@ class FeatureStore:
         with self.open(clip) as file:
             try:
                 time = file["frames/time"][rows]
+                index = file["frames/index"][rows] if "frames/index" in file else None
                 seen, seen_valid = self._group(file, clip, "visual", visual, rows, len(time))
                 heard, heard_valid = self._group(file, clip, "audio", audio, rows, len(time))
             except OSError as error:
                 raise GrjcaError(
                     "store", clip, f"damaged file ({error})", "Delete it and run extract again."
                 ) from error
-        return ClipFeatures(clip, time, seen, seen_valid, heard, heard_valid)
+        return ClipFeatures(clip, time, seen, seen_valid, heard, heard_valid, index)
 
     def _group(
         self, file: h5py.File, clip: str, kind: str, name: str | None, rows: slice, count: int
@@ -141,7 +151,7 @@ class FeatureStore:
             have = ", ".join(file.get(kind, {})) or "none"
             raise GrjcaError(
                 "store", clip, f"no {kind} features called {name}; there are: {have}",
-                f"Extract them with: grjca extract --{kind} {name}.",
+                f"Extract them with: grjca extract --{kind} {name}; or import them.",
             )  # fmt: skip
         group = file[f"{kind}/{name}"]
         return group["features"][rows].astype(np.float32, copy=False), group["valid"][rows]
@@ -161,19 +171,34 @@ class FeatureStore:
         with self.open(clip) as file:
             return SourceId(**json.loads(file.attrs["source"]))
 
+    def about(self, clip: str) -> dict[str, str]:
+        """What a manifest said of the clip, by the names in ``layout.ABOUT``: subject and so on."""
+        with self.open(clip) as file:
+            return _about(file)
+
+    def people(self, clip: str) -> int | None:
+        """How many people of the clip's source have a file each; None where none has its own."""
+        with self.open(clip) as file:
+            return _people(file)
+
     def recipe(self, clip: str, visual: str | None, audio: str | None) -> dict[str, Any]:
         """What decided these features, stage by stage, as JSON-able identities.
 
-        The version of ffmpeg is part of a group's digest but not of the recipe: features
-        decoded by two releases may be trained on together.
+        The version of ffmpeg, which part of a recording a clip is, whose face was chosen, and the
+        content of imported files are part of a group's digest but not of the recipe: such
+        features may be trained on together.
         """
         with self.open(clip) as file:
-            groups = {"video": "frames", "faces": "faces"}
+            groups = {"video": "frames"} | ({"faces": "faces"} if "faces" in file else {})
             groups |= {"visual": f"visual/{visual}"} if visual else {}
             groups |= {"audio": f"audio/{audio}"} if audio else {}
             recipe = {key: json.loads(file[path].attrs["config"]) for key, path in groups.items()}
         for stage in (recipe["video"], recipe.get("audio", {}).get("sound", {})):
             stage.pop("ffmpeg", None)
+            stage.pop("part", None)
+        for stage in recipe.values():
+            stage.pop("content", None)
+        recipe.get("faces", {}).pop("choice", None)
         return recipe
 
     def summary(self, clip: str) -> ClipSummary:
@@ -214,23 +239,37 @@ def _summarise(file: h5py.File) -> ClipSummary:
             config=json.loads(file[path].attrs["config"]),
         )
         for path in _group_paths(file)
-        if "/" in path
+        if path.startswith(("visual/", "audio/"))
     )
+    seen = [group.valid for group in groups if group.path.startswith("visual/")]
+    faces = file.get("faces", {})
     return ClipSummary(
         clip=str(file.attrs["clip"]),
         rows=rows,
         seconds=span * rows / (rows - 1) if rows > 1 else 0.0,
         fps=float(file.attrs["fps"]),
-        faces=_share(file["faces/valid"]),
+        faces=_share(faces["valid"]) if "valid" in faces else max(seen, default=0.0),
         groups=groups,
         source=SourceId(**json.loads(file.attrs["source"])),
         media=json.loads(file.attrs["media"]),
+        interpolated=_share(faces["interpolated"]) if "interpolated" in faces else 0.0,
+        about=_about(file),
+        people=_people(file),
+        crops=tuple(file.get("crops", {})),
     )
 
 
+def _about(file: h5py.File) -> dict[str, str]:
+    return {name: str(file.attrs[name]) for name in ABOUT if name in file.attrs}
+
+
+def _people(file: h5py.File) -> int | None:
+    return int(file.attrs["people"]) if "people" in file.attrs else None
+
+
 def _group_paths(file: h5py.File) -> list[str]:
-    embedders = [f"{kind}/{name}" for kind in ("visual", "audio") for name in file.get(kind, {})]
-    return [path for path in ("frames", "faces") if path in file] + embedders
+    named = [f"{kind}/{name}" for kind in KINDS for name in file.get(kind, {})]
+    return [path for path in ("frames", "faces") if path in file] + named
 
 
 def _share(valid: h5py.Dataset) -> float:
