@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -48,8 +49,13 @@ class Matched:
 
 
 def without_extension(clip: str) -> str:
-    """A clip's identity without its last extension: ``lab/a.v2.mp4`` gives ``lab/a.v2``."""
-    return PurePosixPath(clip).with_suffix("").as_posix()
+    """A clip's identity without its last extension: ``lab/a.v2.mp4`` gives ``lab/a.v2``.
+
+    One of a clip's people keeps the number: ``lab/a.mp4@2`` gives ``lab/a@2``.
+    """
+    person = re.fullmatch(r"(.+)(@\d+)", clip)
+    path, number = (person[1], person[2]) if person else (clip, "")
+    return PurePosixPath(path).with_suffix("").as_posix() + number
 
 
 def find_clips(names: Sequence[str], clips: Iterable[str], stage: str) -> dict[str, str]:

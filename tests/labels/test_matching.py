@@ -60,3 +60,10 @@ def test_names_are_case_sensitive() -> None:
 def test_one_clip_labelled_twice() -> None:
     with pytest.raises(GrjcaError, match=r"named twice, as a and as a\.mp4"):
         match(labels("a", "a.mp4"), ["a.mp4"])
+
+
+def test_people_of_one_clip_answer_with_and_without_the_extension() -> None:
+    clips = ["x/a.mp4@1", "x/a.mp4@2"]
+    assert set(match(labels("a@1", "x/a.mp4@2"), clips).labels.clips) == set(clips)
+    with pytest.raises(GrjcaError, match="no such clip"):
+        match(labels("a"), clips)

@@ -21,6 +21,8 @@ from grjca.labels.subjects import subject_of
         ("batch/video5_left.mp4", "video batch/video5"),
         ("batch/video5_right.mp4", "video batch/video5"),
         ("other/video5_right.mp4", "video other/video5"),
+        ("batch/video5.mp4@2", "video batch/video5"),
+        ("02-01-06-01-02-01-12.mp4@1", "RAVDESS actor 12"),
         ("aniportrait_pose_ref_video.mp4", None),
     ],
 )
@@ -38,3 +40,5 @@ def test_the_annotations_own_subject_comes_first() -> None:
     assert subject_of("M003_a.mp4", labels) == "subject anna"
     assert subject_of("M004_a.mp4", labels) == "MEAD speaker M004"
     assert subject_of("b.mp4", labels) is None
+    assert subject_of("M004_a.mp4", labels, "bob") == "subject bob"
+    assert subject_of("M003_a.mp4", labels, "bob") == "subject anna"
