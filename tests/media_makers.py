@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,14 @@ CELLS = 4
 BITS = CELLS * CELLS - 4
 _CORNERS = {0: 1, CELLS - 1: 0, CELLS * (CELLS - 1): 0, CELLS * CELLS - 1: 0}
 _CLOCK = Fraction(1, 90_000)
+_CONTAINERS = {".mkv": "matroska", ".ts": "mpegts", ".m4a": "mp4", ".mpg": "mpeg", ".wmv": "asf"}
+_SOUND_CODECS = {
+    **dict.fromkeys((".mkv", ".mov", ".wav", ".avi"), "pcm_s16le"),
+    ".mpg": "mp2",
+    ".wmv": "wmav2",
+    ".webm": "libopus",
+}
+_OPTIONS = {"libx264": {"preset": "ultrafast", "bf": "2", "b-adapt": "0"}}
 
 
 def number_frame(number: int, size: tuple[int, int] = (160, 120)) -> NDArray[np.uint8]:
@@ -56,6 +65,8 @@ def make_clip(
     rotation: int = 0,
     video: bool = True,
     video_codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: Mapping[str, str] | None = None,
     flash: int | None = None,
     sound: NDArray[np.float32] | str | None = "tone",
     sound_start: float = 0.0,
@@ -75,6 +86,8 @@ def make_clip(
         rotation: Degrees counter-clockwise that a player has to turn the stored picture.
         video: Whether there is a picture stream.
         video_codec: Encoder of the pictures.
+        pixel_format: What it is given, such as ``yuv420p10le``.
+        options: The encoder's own options; x264 has B-frames without them.
         flash: Make frame ``flash`` white and all others black, instead of numbers.
         sound: Samples, or ``tone``, ``silence``, or None for no sound stream.
         sound_start: Seconds at which the sound starts; negative: the pictures start later.
@@ -93,10 +106,12 @@ def make_clip(
     packets: list[av.Packet] = []
     with av.open(f"file:{raw}", "w", format=_container(path)) as container:
         pictures = container.add_stream(video_codec, rate=Fraction(fps)) if video else None
-        default = "pcm_s16le" if path.suffix in (".mkv", ".mov", ".wav", ".avi") else "aac"
+        default = _SOUND_CODECS.get(path.suffix, "aac")
         codec = sound_codec or default
         voice = container.add_stream(codec, rate=sound_rate) if sound is not None else None
         if pictures is not None:
+            pictures.pix_fmt = "bgr24" if video_codec == "rawvideo" else pixel_format
+            pictures.options = dict(_OPTIONS.get(video_codec, {})) | dict(options or {})
             _add_pictures(packets, pictures, stamps, size, rotation, flash, max(-sound_start, 0.0))
         if voice is not None:
             voice.layout = "mono" if channels == 1 else "stereo"
@@ -111,8 +126,27 @@ def make_clip(
     return path
 
 
+def join(
+    parts: Sequence[Path], path: Path, *, options: Sequence[str] = (), before: Sequence[str] = ()
+) -> Path:
+    """Put all streams of files into one, in their order, without coding them anew.
+
+    Args:
+        parts: The files.
+        path: Where to.
+        options: Further options of ffmpeg for the new file, such as dispositions.
+        before: Its options for every file read, such as an offset.
+    """
+    inputs = [word for part in parts for word in (*before, "-i", f"file:{part}")]
+    maps = [word for i in range(len(parts)) for word in ("-map", str(i))]
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y"]
+    command = [*ffmpeg, *inputs, *maps, "-c", "copy", *options, f"file:{path}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
 def _container(path: Path) -> str:
-    return {".mkv": "matroska", ".ts": "mpegts", ".m4a": "mp4"}.get(path.suffix, path.suffix[1:])
+    return _CONTAINERS.get(path.suffix, path.suffix[1:])
 
 
 def _add_pictures(
@@ -125,10 +159,8 @@ def _add_pictures(
     start: float,
 ) -> None:
     stream.width, stream.height = size if rotation % 180 == 0 else size[::-1]
-    stream.pix_fmt = "yuv420p" if stream.name != "rawvideo" else "bgr24"
     if stream.name == "libx264":
         stream.codec_context.time_base = _CLOCK
-        stream.options = {"preset": "ultrafast", "bf": "2", "b-adapt": "0"}
     clock = stream.codec_context.time_base or Fraction(1, 1) / stream.codec_context.framerate
     for number, stamp in enumerate(stamps):
         picture = number_frame(number, size)
@@ -160,3 +192,20 @@ def _add_sound(
         frame.pts = first + round((start + paused) * rate)
         packets.extend(stream.encode(frame))
     packets.extend(stream.encode(None))
+
+
+def children(pid: int | None = None) -> list[int]:
+    """Processes started by a process, zombies included.
+
+    Python's own tracker, which lives on after tests that used worker processes, does not count.
+    """
+    parent, found = pid or os.getpid(), []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
+            words = (entry.parent / "cmdline").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == parent and "multiprocessing" not in words:
+            found.append(int(entry.parent.name))
+    return found

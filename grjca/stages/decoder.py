@@ -1,14 +1,65 @@
-"""What picture and sound decoders share: started by a loop, ended with it."""
+"""What picture and sound decoders share: which part of a file, started and ended by a loop."""
 
 from __future__ import annotations
 
+import math
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 Block = TypeVar("Block")
+
+_MARGINS = (1.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The half-open stretch [start, end) of a file's own clock, in seconds.
+
+    A time stamp is a whole number of microseconds, so the bounds are rounded to them too: with
+    ``start = 1 / 30`` the frame stamped 0.033333 s is in.
+
+    Attributes:
+        start: Where the part begins and its clock is 0.
+        end: Where it ends; None for the end of the file.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.start) or (self.end is not None and not math.isfinite(self.end)):
+            raise ValueError(f"a part from {self.start} to {self.end} s is not bounded by times")
+        object.__setattr__(self, "start", round(self.start, 6))
+        if self.end is not None:
+            object.__setattr__(self, "end", round(self.end, 6))
+            if self.end <= self.start:
+                raise ValueError(f"a part from {self.start} to {self.end} s ends before it begins")
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the file."""
+        return self.start == 0 and self.end is None
+
+    def seeks(self, container: str, seekable: Collection[str]) -> list[float | None]:
+        """Places in the file to begin decoding at, each to be tried if the one before fails.
+
+        A try fails that does not find a place to begin at or before ``start``: indexes are
+        sometimes coarse, late or missing. The last place is always None, the file's beginning.
+
+        Args:
+            container: The container's name, as ``probe`` gives it.
+            seekable: First names of the containers in which seeking finds the same frames.
+        """
+        able = container.split(",", maxsplit=1)[0] in seekable
+        return [*(self.start - m for m in _MARGINS if able and self.start > m), None]
+
+    def __str__(self) -> str:
+        end = "the end" if self.end is None else f"{self.end:g} s"
+        return f"the part from {self.start:g} s to {end}"
 
 
 class Decoder(ABC, Generic[Block]):

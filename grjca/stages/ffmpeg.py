@@ -89,11 +89,23 @@ def input_options() -> dict[str, str | int]:
     return {"protocol_whitelist": PROTOCOLS, "format_whitelist": DEMUXERS}
 
 
-def open_input(**options: str | int) -> Any:
-    """An ffmpeg-python input node for one untrusted file, named in :func:`compile_command`."""
+def open_input(*, seek: float | None = None, **options: str | int) -> Any:
+    """An ffmpeg-python input node for one untrusted file, named in :func:`compile_command`.
+
+    Args:
+        seek: Seconds on the file's clock to begin at, or at a key frame not far from it; None
+            begins with the file. The times of what is decoded are the same either way.
+        options: Further options before ``-i``.
+    """
     import ffmpeg
 
-    return ffmpeg.input("file:", **input_options(), **options)
+    flags: dict[str, str | None] = {}
+    if seek is not None:
+        # Without the first two, ffmpeg shifts all times by the place sought, rounded to the
+        # stream's own ticks; with accurate seeking it would hide where decoding really began.
+        flags = {"copyts": None, "start_at_zero": None, "noaccurate_seek": None}
+        flags["ss"] = f"{seek:.6f}"
+    return ffmpeg.input("file:", **input_options(), **flags, **options)
 
 
 def compile_command(output: Any, path: Path, duration: float | None) -> list[str]:

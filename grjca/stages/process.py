@@ -8,6 +8,7 @@ import io
 import os
 import queue
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -29,6 +30,13 @@ STALL_LIMIT = 120.0
 
 EXIT_LIMIT = 10.0
 """Seconds a process has to vanish once it has closed its output, or was killed."""
+
+MEMORY_LIMIT = 2 << 30
+"""Bytes of address space of a child that is given no other limit."""
+
+# Threads reserve address space by the hundred megabytes on machines of many cores, and what is
+# decoded must not depend on their number.
+_FEW_THREADS = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 _PIPE_BYTES = 1 << 20
 _OWN_REMARKS = re.compile(
@@ -156,7 +164,8 @@ class DecoderProcess:
     No signal is asked for on the parent's death, since that one is tied to the thread that
     started the child and would fire when a pool retires it. A child whose parent was killed ends
     all the same: when it writes, its pipes are closed; when it computes for ever, its processor
-    limit strikes.
+    limit strikes. Its memory is bounded, so that a small file that unpacks to a huge one ends as
+    an error of its own and not as the machine's.
 
     Attributes:
         stdout: The child's standard output; reading raises TimeoutError when it stalls, which
@@ -172,6 +181,7 @@ class DecoderProcess:
         source: Path,
         lines: LinePipe | None = None,
         time_limit: float | None = None,
+        memory: int = MEMORY_LIMIT,
     ) -> None:
         """Start the child.
 
@@ -182,6 +192,7 @@ class DecoderProcess:
             lines: A side pipe to pass on and to drain.
             time_limit: Seconds of waiting for the child in all; the caller's own work between
                 two reads does not count. STALL_LIMIT bounds a single wait in any case.
+            memory: Bytes of address space that it may use.
 
         Raises:
             GrjcaError: The child cannot be started.
@@ -194,12 +205,14 @@ class DecoderProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
+                env={**os.environ, **_FEW_THREADS},
                 start_new_session=True,
                 pass_fds=() if lines is None else (lines.fd,),
             )
         except OSError as error:
             cause = f"{command[0]} cannot be started: {error.strerror}"
             raise GrjcaError(stage, source, cause) from error
+        _limit_memory(self._process.pid, memory)
         if lines is not None:
             lines.release()
         out = cast(IO[bytes], self._process.stdout)
@@ -261,6 +274,15 @@ class DecoderProcess:
             cause = f"{error}{f', after saying: {said}' if said else ''}"
             remedy = "The file may be damaged; raise the time limit if it is not."
             raise GrjcaError(self._stage, self._source, cause, remedy) from error
+
+
+def _limit_memory(pid: int, size: int) -> None:
+    # From outside and after the start, since code between fork and exec may lock up a program
+    # that has threads. A child that is gone already needs no limit.
+    _, highest = resource.getrlimit(resource.RLIMIT_AS)
+    bound = size if highest == resource.RLIM_INFINITY else min(size, highest)
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_AS, (bound, bound))
 
 
 def describe_exit(status: int) -> str:

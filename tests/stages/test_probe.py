@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from media_makers import make_clip, number_frame, read_number
+from media_makers import join, make_clip, number_frame, read_number
 
 from grjca.errors import GrjcaError, UsageError
 from grjca.stages.audio import AudioDecoder
@@ -77,6 +77,81 @@ def test_cover_art_is_not_the_picture(tmp_path: Path) -> None:
     info = probe(both)
     assert info.video is None
     assert info.audio is not None
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of 160 and of 120 pixels, then sound of 8 and of 16 kHz."""
+    folder = tmp_path_factory.mktemp("streams")
+    parts = [
+        make_clip(folder / "a.mp4", frames=5, sound=None),
+        make_clip(folder / "b.mp4", frames=5, size=(120, 160), sound=None),
+        make_clip(folder / "c.m4a", frames=5, video=False, sound_rate=8_000),
+        make_clip(folder / "d.m4a", frames=5, video=False, sound_rate=16_000, channels=2),
+    ]
+    return join(parts, folder / "all.mkv")
+
+
+def found(path: Path, **choice: int) -> tuple[int | None, int | None]:
+    """Width of the picture and rate of the sound that are found."""
+    info = probe(path, **choice)
+    return info.video and info.video.width, info.audio and info.audio.rate
+
+
+def test_a_stream_by_its_number(streams: Path) -> None:
+    assert found(streams, video_stream=0) == (160, 8_000)
+    assert found(streams, video_stream=1) == (120, 8_000)
+    assert found(streams, video_stream=1, audio_stream=1) == (120, 16_000)
+    info = probe(streams, video_stream=1, audio_stream=1)
+    assert info.video is not None
+    assert info.audio is not None
+    assert (info.video.index, info.audio.index) == (1, 3)
+
+
+def test_cover_art_is_not_counted(streams: Path, tmp_path: Path) -> None:
+    cover = tmp_path / "cover.png"
+    cv2.imwrite(os.fspath(cover), number_frame(1))
+    path = join([cover, streams], tmp_path / "all.mp4", options=["-disposition:0", "attached_pic"])
+    assert found(path, video_stream=0) == (160, 8_000)
+    assert found(path, video_stream=1) == (120, 8_000)
+    with pytest.raises(GrjcaError, match="has 2 picture streams"):
+        probe(path, video_stream=2)
+
+
+@pytest.mark.parametrize("number", [2, 100, -1])
+def test_a_stream_that_is_not_there(streams: Path, clip: Path, number: int) -> None:
+    with pytest.raises(GrjcaError, match=f"picture stream {number} was.*has 2 picture streams"):
+        probe(streams, video_stream=number)
+    with pytest.raises(GrjcaError, match=f"sound stream {number} was.*has 1 sound stream,"):
+        probe(clip, audio_stream=number)
+
+
+def test_no_stream_of_the_kind(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "sound.wav", frames=5, video=False)
+    with pytest.raises(GrjcaError, match=r"picture stream 0 was.*has 0 picture streams"):
+        probe(path, video_stream=0)
+
+
+def test_the_default_stream_is_the_marked_one(streams: Path, tmp_path: Path) -> None:
+    none = ["-disposition", "0"]
+    cases: list[tuple[list[int], tuple[int, int]]] = [
+        ([], (160, 8_000)),
+        ([1], (120, 8_000)),
+        ([3], (160, 16_000)),
+        ([0, 1, 2, 3], (160, 8_000)),
+    ]
+    for number, (marked, expected) in enumerate(cases):
+        marks = [word for index in marked for word in (f"-disposition:{index}", "default")]
+        path = join([streams], tmp_path / f"{number}.mkv", options=[*none, *marks])
+        assert found(path) == expected
+
+
+def test_streams_of_a_real_file(media: Path) -> None:
+    path = media / "hard" / "nasa_13013_multistream.mp4"
+    assert found(path) == found(path, video_stream=0, audio_stream=0) == (320, 8_000)
+    assert found(path, video_stream=1, audio_stream=1) == (480, 16_000)
+    with VideoDecoder(path, probe(path, video_stream=1)) as decoder:
+        assert sum(len(batch) for batch in decoder) == 390
 
 
 @pytest.mark.parametrize("name", sorted(HARD))

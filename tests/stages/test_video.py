@@ -18,15 +18,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_makers import make_clip, read_number
+from media_makers import children, join, make_clip, read_number
 from numpy.typing import NDArray
 
 from grjca.errors import GrjcaError
 from grjca.stages.ffmpeg import find_ffmpeg
+from grjca.stages.frame_clock import FrameClock
 from grjca.stages.probe import probe
 from grjca.stages.process import DecoderProcess, Words, describe_exit
 from grjca.stages.types import FrameBatch
-from grjca.stages.video import FrameClock, VideoDecoder
+from grjca.stages.video import VideoDecoder
 
 HANDFUL = [
     "av/grid_bbaf2n.mpg",
@@ -65,23 +66,6 @@ def numbers(clip: FrameBatch) -> list[int | None]:
     return [read_number(frame) for frame in clip.frames]
 
 
-def children(pid: int | None = None) -> list[int]:
-    """Processes started by a process, zombies included.
-
-    Python's own tracker, which lives on after tests that used worker processes, does not count.
-    """
-    parent, found = pid or os.getpid(), []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-            words = (entry.parent / "cmdline").read_text(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == parent and "multiprocessing" not in words:
-            found.append(int(entry.parent.name))
-    return found
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts"])
 @pytest.mark.parametrize("fps", [25.0, 30.0])
 def test_constant_rate(tmp_path: Path, suffix: str, fps: float) -> None:
@@ -91,6 +75,80 @@ def test_constant_rate(tmp_path: Path, suffix: str, fps: float) -> None:
     tolerance = 1e-3 if suffix == ".mkv" else 1.2e-5  # Matroska counts milliseconds
     np.testing.assert_allclose(clip.time, np.arange(40) / fps, atol=tolerance)
     assert (decoder.warnings, decoder.repaired) == ((), 0)
+
+
+QUIET = {"x265-params": "log-level=error"}
+INTERLACED = {"flags": "+ilme+ildct"}
+CODECS: list[tuple[str, str, str, dict[str, str]]] = [
+    (".mp4", "libx264", "yuv420p", INTERLACED | {"x264-params": "tff=1"}),
+    (".mpg", "mpeg2video", "yuv420p", INTERLACED | {"bf": "2"}),
+    (".mp4", "libx264", "yuv420p10le", {}),
+    (".mp4", "libx264", "yuv444p", {}),
+    (".flv", "libx264", "yuv420p", {}),
+    (".mp4", "libx265", "yuv420p", QUIET),
+    (".mov", "libx265", "yuv420p10le", QUIET),
+    (".mkv", "libsvtav1", "yuv420p", {"preset": "8", "crf": "5"}),
+    (".webm", "libvpx", "yuv420p", {}),
+    (".webm", "libvpx-vp9", "yuv420p", {}),
+    (".mpg", "mpeg1video", "yuv420p", {"bf": "2"}),
+    (".wmv", "wmv2", "yuv420p", {}),
+    (".avi", "mjpeg", "yuvj420p", {}),
+    (".avi", "mpeg4", "yuv420p", {"bf": "2"}),
+    (".avi", "rawvideo", "bgr24", {}),
+    (".mov", "prores", "yuv422p10le", {}),
+    (".mov", "mjpeg", "yuvj422p", {}),
+    (".mkv", "ffv1", "yuv444p10le", {}),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec", "pixels", "options"), CODECS)
+def test_codecs(
+    tmp_path: Path, suffix: str, codec: str, pixels: str, options: dict[str, str]
+) -> None:
+    path = make_clip(
+        tmp_path / f"clip{suffix}",
+        frames=40,
+        video_codec=codec,
+        pixel_format=pixels,
+        options=options,
+        sound=None,
+    )
+    clip, decoder = decode(path, batch=16)
+    assert numbers(clip) == list(range(40))
+    np.testing.assert_allclose(np.diff(clip.time), 0.04, atol=1e-3)
+    assert (decoder.warnings, decoder.repaired) == ((), 0)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    assert frame.format.name == pixels
+    assert frame.interlaced_frame == ("flags" in options)
+
+
+@pytest.mark.parametrize("claimed", [3, 50, 2**31 - 1])
+def test_a_wrong_number_of_frames_in_the_header(tmp_path: Path, claimed: int) -> None:
+    path = make_clip(tmp_path / "clip.avi", frames=40, video_codec="mpeg4", sound=None)
+    content = bytearray(path.read_bytes())
+    # dwTotalFrames of the main header, and dwLength of the stream's.
+    for place in (content.index(b"avih") + 8 + 16, content.index(b"strh") + 8 + 32):
+        assert int.from_bytes(content[place : place + 4], "little") == 40
+        content[place : place + 4] = claimed.to_bytes(4, "little")
+    path.write_bytes(content)
+    clip, decoder = decode(path)
+    assert numbers(clip) == list(range(40))
+    told = f"40 frames decode where the header claims {claimed}"
+    assert decoder.warnings == ((told,) if claimed > 40 else ())
+
+
+def test_several_streams(tmp_path: Path) -> None:
+    parts = [
+        make_clip(tmp_path / "left.mkv", frames=10, size=(160, 120), sound=None),
+        make_clip(tmp_path / "right.mkv", frames=20, size=(120, 160), sound=None),
+    ]
+    both = join(parts, tmp_path / "both.mkv")
+    for stream, (path, frames) in enumerate(zip(parts, (10, 20), strict=True)):
+        with VideoDecoder(both, probe(both, video_stream=stream)) as decoder:
+            here = np.concatenate([batch.frames for batch in decoder])
+        np.testing.assert_array_equal(here, decode(path)[0].frames)
+        assert len(here) == frames
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -358,6 +416,38 @@ def test_a_decoder_is_limited_in_what_it_opens_and_computes(long_clip: Path) -> 
     assert {"-protocol_whitelist", "-format_whitelist", "-max_pixels"} <= set(before_input)
     assert command[command.index("-i") + 1] == f"file:{long_clip}"
     assert describe_exit(-signal.SIGXCPU) == "SIGXCPU"
+
+
+def test_a_decoder_may_not_use_all_the_memory(tmp_path: Path) -> None:
+    hungry = "print(len(bytearray(300 << 20)))"
+    command = [sys.executable, "-c", hungry]
+    with DecoderProcess(command, stage="video", source=tmp_path, memory=1 << 30) as process:
+        assert int(process.stdout.read()) == 300 << 20
+        assert process.finish() == 0
+    with DecoderProcess(command, stage="video", source=tmp_path, memory=256 << 20) as process:
+        assert process.stdout.read() == b""
+        assert process.finish() == 1
+        assert "MemoryError" in process.words.cause()
+
+
+def test_a_clip_that_needs_too_much_memory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip(tmp_path / "clip.mkv", frames=3, size=(4096, 2304), sound=None)
+    info = probe(path)
+    monkeypatch.setattr("grjca.stages.video.MEMORY_LIMIT", 256 << 20)
+    monkeypatch.setattr("grjca.stages.video.BYTES_PER_PIXEL", 0)
+    with pytest.raises(GrjcaError) as caught:
+        list(VideoDecoder(path, info))
+    assert "\n" not in str(caught.value)
+    assert children() == []
+
+
+def test_large_pictures_fit_into_the_memory(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mp4", frames=6, size=(4096, 2304), sound=None)
+    clip, decoder = decode(path)
+    assert numbers(clip) == list(range(6))
+    assert decoder.warnings == ()
 
 
 def test_what_cannot_be_started(tmp_path: Path) -> None:
