@@ -8,12 +8,14 @@ anew. Deleting the index costs time and nothing else.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from grjca.cache.keys import SourceId
 from grjca.cache.layout import HOUSE, clip_path
 from grjca.cache.store import FeatureStore
+from grjca.errors import GrjcaError
 from grjca.files import written_in_one_step
 
 NAME = "index.jsonl"
@@ -35,10 +37,14 @@ class StoreIndex:
 
     Args:
         store: The store; its index file is read once, if there is one.
+
+    Attributes:
+        store: The same.
     """
 
     def __init__(self, store: FeatureStore) -> None:
-        self._store = store
+        self.store = store
+        self._touched: set[str] = set()
         self._path = store.root / HOUSE / NAME
         self._entries = _load(self._path)
 
@@ -48,23 +54,24 @@ class StoreIndex:
         Raises:
             GrjcaError: The clip's file is damaged or of a newer schema.
         """
+        self._touched.add(clip)
         try:
-            stat = clip_path(self._store.root, clip).stat()
+            stat = clip_path(self.store.root, clip).stat()
         except FileNotFoundError:
             self._entries.pop(clip, None)
             return None
         known = self._entries.get(clip)
         if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             return known
-        with self._store.open(clip) as file:
-            rows = int(file.attrs["rows"])
-        entry = IndexEntry(
-            stat.st_size,
-            stat.st_mtime_ns,
-            self._store.source(clip),
-            self._store.digests(clip),
-            rows,
-        )
+        try:
+            with self.store.open(clip) as file:
+                rows = int(file.attrs["rows"])
+            source, digests = self.store.source(clip), self.store.digests(clip)
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise GrjcaError(
+                "store", clip, f"damaged file ({error})", "Delete it and run extract again."
+            ) from error
+        entry = IndexEntry(stat.st_size, stat.st_mtime_ns, source, digests, rows)
         self._entries[clip] = entry
         return entry
 
@@ -76,10 +83,35 @@ class StoreIndex:
         )
 
     def save(self) -> None:
-        """Write the index in one step; the last of several runs wins, and no harm is done."""
-        with written_in_one_step(self._path) as temporary, temporary.open("w") as stream:
-            for clip, entry in self._entries.items():
-                stream.write(json.dumps({"clip": clip, **asdict(entry)}) + "\n")
+        """Write the index in one step, with what other runs have added or removed meanwhile."""
+        entries = _load(self._path)
+        for clip in self._touched:
+            entry = self._entries.get(clip)
+            # What others took out of the index may have been removed from the store with a purpose.
+            gone = clip not in entries and not clip_path(self.store.root, clip).is_file()
+            if entry is None or gone:
+                entries.pop(clip, None)
+            else:
+                entries[clip] = entry
+        _write(self._path, entries)
+
+
+def forget_entries(root: Path, clips: Collection[str]) -> None:
+    """Take clips out of a store's index, if it has one.
+
+    Raises:
+        GrjcaError: The index cannot be written.
+    """
+    path = root / HOUSE / NAME
+    if path.is_file():
+        entries = _load(path)
+        _write(path, {clip: entry for clip, entry in entries.items() if clip not in clips})
+
+
+def _write(path: Path, entries: Mapping[str, IndexEntry]) -> None:
+    with written_in_one_step(path) as temporary, temporary.open("w") as stream:
+        for clip, entry in entries.items():
+            stream.write(json.dumps({"clip": clip, **asdict(entry)}) + "\n")
 
 
 def _load(path: Path) -> dict[str, IndexEntry]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grjca.cache.keys import SourceId
-from grjca.cache.layout import ABOUT, KINDS, SUFFIX, clip_path, identity_of, open_clip
+from grjca.cache.layout import ABOUT, SUFFIX, clip_path, group_paths, identity_of, open_clip
 from grjca.cache.records import ClipFeatures
 from grjca.errors import GrjcaError
 
@@ -164,7 +164,7 @@ class FeatureStore:
     def digests(self, clip: str) -> dict[str, str]:
         """The digest of each group of a clip, by the group's path."""
         with self.open(clip) as file:
-            return {path: str(file[path].attrs["digest"]) for path in _group_paths(file)}
+            return {path: str(file[path].attrs["digest"]) for path in group_paths(file)}
 
     def source(self, clip: str) -> SourceId:
         """The source file as it was when the clip was extracted."""
@@ -238,7 +238,7 @@ def _summarise(file: h5py.File) -> ClipSummary:
             digest=str(file[path].attrs["digest"]),
             config=json.loads(file[path].attrs["config"]),
         )
-        for path in _group_paths(file)
+        for path in group_paths(file)
         if path.startswith(("visual/", "audio/"))
     )
     seen = [group.valid for group in groups if group.path.startswith("visual/")]
@@ -265,11 +265,6 @@ def _about(file: h5py.File) -> dict[str, str]:
 
 def _people(file: h5py.File) -> int | None:
     return int(file.attrs["people"]) if "people" in file.attrs else None
-
-
-def _group_paths(file: h5py.File) -> list[str]:
-    named = [f"{kind}/{name}" for kind in KINDS for name in file.get(kind, {})]
-    return [path for path in ("frames", "faces") if path in file] + named
 
 
 def _share(valid: h5py.Dataset) -> float:

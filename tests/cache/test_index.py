@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import h5py
 import pytest
 from stores import RECIPE, SOURCE, with_visual, write_clip
 
 from grjca.cache import FeatureStore
 from grjca.cache.index import StoreIndex
 from grjca.cache.keys import SourceId
+from grjca.errors import GrjcaError
 
 
 @pytest.fixture
@@ -67,3 +70,21 @@ def test_a_touched_source_with_the_same_content_is_remembered(store: FeatureStor
     entry = StoreIndex(store).lookup("a.mp4")
     assert entry is not None
     assert entry.source == touched
+
+
+def test_two_runs_do_not_lose_each_others_entries(store: FeatureStore) -> None:
+    first, second = StoreIndex(store), StoreIndex(store)
+    write_clip(store.root, "b.mp4")
+    first.lookup("a.mp4")
+    second.lookup("b.mp4")
+    first.save()
+    second.save()
+    lines = (store.root / ".grjca" / "index.jsonl").read_text().splitlines()
+    assert {json.loads(line)["clip"] for line in lines} == {"a.mp4", "b.mp4"}
+
+
+def test_a_damaged_clip_is_an_error_that_names_it(store: FeatureStore) -> None:
+    with h5py.File(store.root / "a.mp4.h5", "r+") as file:
+        del file.attrs["rows"]
+    with pytest.raises(GrjcaError, match=r"a\.mp4: store: damaged file"):
+        StoreIndex(store).lookup("a.mp4")

@@ -12,7 +12,7 @@ RECIPE = Recipe(
     video={"ffmpeg": "7"},
     sound={"ffmpeg": "7", "rate": 16000},
     faces={"detector": {"name": "retinaface", "config": {}, "weights": "aa"}},
-    visual={"name": "fer", "config": {"views": 9}, "weights": "bb"},
+    visual={"name": "fer", "config": {"views": 9}, "template": "face64", "crop_size": 64},
     audio={"name": "logmel", "config": {}, "weights": None},
 )
 

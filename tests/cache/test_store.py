@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import RECIPE, SOURCE, with_visual, write_clip
+from stores import RECIPE, SOURCE, arrays, random_columns, with_visual, write_clip
 
 from grjca.cache import FeatureStore
-from grjca.cache.keys import SourceId
-from grjca.cache.layout import clip_path, identity_of
-from grjca.cache.writer import remove_leftovers
+from grjca.cache.claims import claim
+from grjca.cache.keys import GroupKey, SourceId, group_digest
+from grjca.cache.layout import clip_path, create_dataset, identity_of
+from grjca.cache.verify import verify
+from grjca.cache.writer import ClipWriter, remove_leftovers
 from grjca.errors import GrjcaError
 
 
@@ -113,10 +116,76 @@ def test_a_changed_source_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path).embedders("a.mp4")["visual"] == ["fer"]
 
 
-def test_groups_of_unequal_length_are_refused(tmp_path: Path) -> None:
-    from grjca.cache.writer import ClipWriter
+def test_a_damaged_file_is_replaced_by_a_whole_extraction_only(tmp_path: Path) -> None:
+    write_clip(tmp_path, "a.mp4")
+    whole = arrays(tmp_path)
+    path = tmp_path / "a.mp4.h5"
+    for damaged in (b"nothing", path.read_bytes()[:5000]):
+        path.write_bytes(damaged)
+        hog = frozenset({"visual/hog"})
+        with pytest.raises(GrjcaError, match="damaged file"):
+            write_clip(tmp_path, "a.mp4", recipe=with_visual("hog"), groups=hog)
+        assert path.read_bytes() == damaged
+        write_clip(tmp_path, "a.mp4")
+        assert arrays(tmp_path) == whole
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 2
+    with pytest.raises(GrjcaError, match="Update grjca"):
+        write_clip(tmp_path, "a.mp4")
 
-    with ClipWriter(tmp_path, "a.mp4", SOURCE, RECIPE) as writer:
+
+def test_new_faces_drop_what_was_made_from_the_old_ones(tmp_path: Path) -> None:
+    write_clip(tmp_path, "a.mp4", recipe=dataclasses.replace(RECIPE, keep_crops=True))
+    write_clip(tmp_path, "a.mp4", recipe=with_visual("hog"), groups=frozenset({"visual/hog"}))
+    other = dataclasses.replace(with_visual("ir50"), faces={"detector": "other"})
+    write_clip(tmp_path, "a.mp4", recipe=other, groups=frozenset({"faces", "visual/ir50"}))
+    assert set(FeatureStore(tmp_path).digests("a.mp4")) == {
+        "frames", "faces", "visual/ir50", "audio/logmel",
+    }  # fmt: skip
+    assert verify(tmp_path) == []
+
+
+def test_imported_features_stay_when_faces_come(tmp_path: Path) -> None:
+    frames = frozenset({"frames", "audio/logmel"})
+    write_clip(tmp_path, "a.mp4", groups=frames)
+    keys = RECIPE.groups(SOURCE.sha256)
+    config = {"name": "mine", "imported": {}, "content": "ab"}
+    digest = group_digest("visual/mine", config, keys["frames"].digest)
+    imported = {"frames": keys["frames"], "visual/mine": GroupKey(config, digest)}
+    held = claim(tmp_path, "a.mp4")
+    assert held is not None
+    with held, ClipWriter(tmp_path, "a.mp4", SOURCE, imported, held) as writer:
+        columns = random_columns(10, RECIPE, 0)["visual/fer"]
+        writer.append("visual/mine", columns)
+        writer.commit({})
+    write_clip(tmp_path, "a.mp4", groups=frozenset({"faces", "visual/fer"}))
+    other = dataclasses.replace(RECIPE, faces={"detector": "other"})
+    write_clip(tmp_path, "a.mp4", recipe=other, groups=frozenset({"faces"}))
+    assert FeatureStore(tmp_path).embedders("a.mp4") == {"visual": ["mine"], "audio": ["logmel"]}
+    assert verify(tmp_path) == []
+
+
+def test_a_writer_needs_the_claim_of_its_own_clip(tmp_path: Path) -> None:
+    held = claim(tmp_path, "a.mp4")
+    assert held is not None
+    with held, pytest.raises(ValueError, match=r"under a claim of a\.mp4"):
+        ClipWriter(tmp_path, "b.mp4", SOURCE, RECIPE.groups(SOURCE.sha256), held)
+
+
+def test_chunks_of_large_rows_stay_small(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        crops = create_dataset(file, "crops", (112, 112, 3), "u1")
+        features = create_dataset(file, "features", (512,), "f4")
+        huge = create_dataset(file, "huge", (2000, 2000, 3), "u1")
+        chunks = [node.chunks[0] for node in (crops, features, huge)]
+    assert chunks == [27, 256, 1], "27 crops of 112 x 112 are just less than a MiB"
+
+
+def test_groups_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    keys = RECIPE.groups(SOURCE.sha256)
+    held = claim(tmp_path, "a.mp4")
+    assert held is not None
+    with held, ClipWriter(tmp_path, "a.mp4", SOURCE, keys, held) as writer:
         writer.append("frames", {"time": np.arange(3) / 25})
         writer.append(
             "audio/logmel", {"features": np.zeros((2, 3), np.float32), "valid": np.ones(2, bool)}
@@ -173,7 +242,9 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from stores import *
 from grjca.cache.writer import ClipWriter
-with ClipWriter(Path({root!r}), "a.mp4", SOURCE, RECIPE) as writer:
+keys = RECIPE.groups(SOURCE.sha256)
+with claim(Path({root!r}), "a.mp4") as held, \\
+        ClipWriter(Path({root!r}), "a.mp4", SOURCE, keys, held) as writer:
     writer.append("frames", {{"time": np.arange(500) / 25}})
     print("open", flush=True)
     time.sleep(60)

