@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grjca.api import PredictResult, predict, train
     from grjca.cache.store import FeatureStore
     from grjca.errors import GrjcaError, UsageError
+    from grjca.exchange import export_features, import_features
     from grjca.fusion.config import FusionConfig
     from grjca.fusion.model import FusionModel
     from grjca.fusion.train_config import TrainConfig
@@ -31,6 +32,8 @@ _HOMES = {
     "train": "grjca.api",
     "predict": "grjca.api",
     "PredictResult": "grjca.api",
+    "import_features": "grjca.exchange",
+    "export_features": "grjca.exchange",
     "FeatureStore": "grjca.cache.store",
     "ExtractConfig": "grjca.pipeline.config",
     "TrainConfig": "grjca.fusion.train_config",
@@ -49,7 +52,9 @@ __all__ = [
     "PredictResult",
     "TrainConfig",
     "UsageError",
+    "export_features",
     "extract",
+    "import_features",
     "predict",
     "train",
 ]

@@ -25,12 +25,14 @@ from grjca.labels.matching import match
 from grjca.labels.readers import read_labels
 from grjca.labels.splits import split
 from grjca.labels.subjects import subject_of
-from grjca.pipeline.batch import extract
-from grjca.pipeline.clip import ClipOutcome
-from grjca.pipeline.config import check_same_weights, config_from_recipe
+from grjca.pipeline.batch import extract, gather, run
+from grjca.pipeline.config import Components, check_same_weights, config_from_recipe
 from grjca.pipeline.executors import single_threaded
+from grjca.pipeline.outcome import ClipOutcome
 from grjca.pipeline.report import RunReport
 from grjca.report.plots import plot_prediction, plot_training
+from grjca.stages.catalog import Kind
+from grjca.stages.people import Choice
 
 __all__ = ["PredictResult", "extract", "predict", "train"]
 
@@ -75,7 +77,10 @@ def train(
     annotations = match(read_labels(Path(labels)), features.clips()).labels
     chosen = find_preset(preset)
     settings = _train_config({**chosen.train, **(config or {})})
-    subjects = {clip: subject_of(clip, annotations) for clip in annotations.clips}
+    subjects = {
+        clip: subject_of(clip, annotations, features.about(clip).get("subject"))
+        for clip in annotations.clips
+    }
     sides = split(sorted(annotations.clips), subjects, val, settings.seed)
     result = fit(
         features, annotations, sides, {**chosen.model, **(model or {})}, settings, Path(out),
@@ -117,8 +122,11 @@ def predict(
     checkpoint: str | Path,
     out: str | Path,
     *,
+    manifest: str | Path | None = None,
     store: str | Path | None = None,
     root: str | Path | None = None,
+    faces: Choice = "main",
+    weights: Mapping[Kind, str] | None = None,
     workers: int | None = None,
     table: str = "csv",
     plots: bool = True,
@@ -132,9 +140,13 @@ def predict(
         videos: Files, folders or ``@list.txt``, as for ``extract``.
         checkpoint: A RUN folder, or the ``model.safetensors`` inside it.
         out: Folder for a table and a picture per clip, at the clip's own relative path.
+        manifest: A table of clips instead of ``videos``.
         store: Keep the features in this store, and use what it already holds; None throws
             them away afterwards.
         root: Folder that clips are named relative to.
+        faces: Whose face is followed; ``all`` predicts for every person.
+        weights: Files of weights by kind of component (``detector``, ``visual``, ``audio``), for
+            components that no package carries weights for.
         workers: Processes side by side for the extraction.
         table: ``csv``, ``json`` or ``parquet``.
         plots: Draw a picture per clip.
@@ -150,14 +162,17 @@ def predict(
     if table not in WRITERS:
         raise UsageError("options", table, "no such form of table", f"Known: {', '.join(WRITERS)}.")
     model = load_checkpoint(Path(checkpoint))
-    config = config_from_recipe(model.recipe)
-    check_same_weights(config, model.recipe, Path(checkpoint))
+    inputs = gather(videos, manifest=manifest, root=root)
+    config = dataclasses.replace(config_from_recipe(model.recipe, weights), faces=faces)
+    components = Components.load(config)
+    check_same_weights(components, model.recipe, Path(checkpoint))
     folder = Path(out)
     with _kept_or_temporary(store) as where:
-        report = extract(videos, where, config, root=root, workers=workers, progress=progress)
+        report = run(inputs, where, components, workers=workers, progress=progress)
         features = FeatureStore(where)
         result = PredictResult({}, {}, {}, list(report.failed), report)
-        clips = [outcome.clip for outcome in report.outcomes if outcome.status != "failed"]
+        succeeded = (outcome for outcome in report.outcomes if outcome.status != "failed")
+        clips = [clip for outcome in succeeded for clip in outcome.clips]
         with single_threaded():
             for clip in tqdm(clips, "predict", unit="clip", disable=not progress):
                 try:

@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import sys
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -14,19 +14,25 @@ from tqdm import tqdm
 
 import grjca
 from grjca.cache import FeatureStore
+from grjca.cache.claims import claim
 from grjca.cache.index import StoreIndex
-from grjca.cache.keys import Recipe
 from grjca.cache.layout import HOUSE
 from grjca.cache.writer import remove_leftovers
-from grjca.errors import GrjcaError
-from grjca.pipeline.clip import ClipOutcome, attempt
+from grjca.errors import GrjcaError, UsageError
+from grjca.pipeline.clip import attempt
 from grjca.pipeline.config import Components, ExtractConfig
 from grjca.pipeline.executors import available_cores, extract_side_by_side, single_threaded
-from grjca.pipeline.plan import Plan, find_inputs, make_plan
+from grjca.pipeline.inputs import Inputs, find_inputs
+from grjca.pipeline.manifest import read_manifest
+from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.plan import ClipTask, Plan, make_plan
 from grjca.pipeline.report import RunReport
 from grjca.stages.ffmpeg import ffmpeg_version, find_ffmpeg
 
 REPORT = "last-run.json"
+
+WAIT = 1.0
+"""Seconds between two looks at clips that another run has in hand."""
 
 
 def extract(
@@ -34,7 +40,12 @@ def extract(
     store: str | Path,
     config: ExtractConfig | None = None,
     *,
+    manifest: str | Path | None = None,
     root: str | Path | None = None,
+    images: bool = False,
+    sound: str | Path | None = None,
+    video_stream: int | None = None,
+    audio_stream: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -45,7 +56,12 @@ def extract(
         paths: Files, folders (searched recursively) or ``@list.txt``.
         store: The store's folder; made if it is not there.
         config: Detector and embedders; the defaults if None.
+        manifest: A table of clips, see ``pipeline.manifest``; instead of ``paths``.
         root: Folder that clips are named relative to; see ``find_inputs``.
+        images: Clips are folders of numbered images.
+        sound: For folders of images: the raw video, or the folder of raw videos.
+        video_stream: Which of several picture streams, counted from 0; None for the default one.
+        audio_stream: The same for sound.
         workers: Processes side by side; None for one per core, never more than clips.
         overwrite: Compute everything anew, also where the store holds it.
         progress: Draw a progress bar on standard error.
@@ -58,32 +74,87 @@ def extract(
         GrjcaError: The store cannot be made.
         KeyboardInterrupt: Stopped by the user; the report so far is in the store.
     """
+    inputs = gather(
+        paths, manifest=manifest, root=root, images=images, sound=sound,
+        video_stream=video_stream, audio_stream=audio_stream,
+    )  # fmt: skip
+    components = Components.load(config or ExtractConfig())
+    return run(
+        inputs, Path(store), components, workers=workers, overwrite=overwrite, progress=progress
+    )
+
+
+def gather(
+    paths: Sequence[str | Path],
+    *,
+    manifest: str | Path | None = None,
+    root: str | Path | None = None,
+    images: bool = False,
+    sound: str | Path | None = None,
+    video_stream: int | None = None,
+    audio_stream: int | None = None,
+) -> Inputs:
+    """The clips that a call or a command names; arguments as for ``extract``.
+
+    Raises:
+        UsageError: Nothing is named, names collide, or a manifest and other inputs are given.
+    """
+    if manifest is not None:
+        others = (root, sound, video_stream, audio_stream)
+        if paths or images or any(value is not None for value in others):
+            raise UsageError(
+                "inputs", manifest, "a manifest says all about the clips; more was given",
+                "Leave out paths, --root, --images, --sound and the streams' numbers.",
+            )  # fmt: skip
+        return read_manifest(Path(manifest))
+    if sound is not None and not images:
+        raise UsageError(
+            "inputs", sound, "other sound is for folders of images",
+            "Add --images, or use a manifest.",
+        )  # fmt: skip
+    return find_inputs(
+        paths,
+        Path(root) if root is not None else None,
+        images=images,
+        sound=Path(sound) if sound is not None else None,
+        video_stream=video_stream,
+        audio_stream=audio_stream,
+    )
+
+
+def run(
+    inputs: Inputs,
+    store: Path,
+    components: Components,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> RunReport:
+    """Extract clips with components that are loaded already; else as ``extract``."""
     began = clock.perf_counter()
-    config = config or ExtractConfig()
-    inputs = find_inputs(paths, Path(root) if root is not None else None)
     version = ffmpeg_version(find_ffmpeg())
-    components = Components.load(config)
     recipe = components.recipe(version)
-    folder = Path(store)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GrjcaError("store", store, str(error), "Choose another --store.") from error
-    remove_leftovers(folder)
-    index = StoreIndex(FeatureStore(folder))
+    remove_leftovers(store)
+    index = StoreIndex(FeatureStore(store))
     plan = make_plan(inputs, index, recipe, overwrite=overwrite)
     outcomes = list(plan.known)
     interrupted = True
     try:
         with single_threaded():
             # One at a time: what was finished before an interruption is reported too.
-            for outcome in _run(plan, components, recipe, folder, config, workers, progress):
+            for outcome in _with_progress(plan, components, store, workers, progress):
                 outcomes.append(outcome)  # noqa: PERF402
         interrupted = False
     finally:
         for outcome in outcomes:
             if outcome.status == "done":
-                index.lookup(outcome.clip)
+                for clip in outcome.clips:
+                    index.lookup(clip)
         index.save()
         report = RunReport(
             sorted(outcomes, key=lambda outcome: outcome.clip),
@@ -93,18 +164,12 @@ def extract(
             inputs.passed_over,
             interrupted,
         )
-        report.write(folder / HOUSE / REPORT)
+        report.write(store / HOUSE / REPORT)
     return report
 
 
-def _run(
-    plan: Plan,
-    components: Components,
-    recipe: Recipe,
-    store: Path,
-    config: ExtractConfig,
-    workers: int | None,
-    progress: bool,
+def _with_progress(
+    plan: Plan, components: Components, store: Path, workers: int | None, progress: bool
 ) -> Iterator[ClipOutcome]:
     """Outcomes as they come, with a progress bar over clips that also tells frames a second."""
     workers = min(workers or available_cores(), len(plan.tasks))
@@ -126,16 +191,45 @@ def _run(
 
         for outcome in plan.known:
             tell(outcome)
-        if workers > 1:
-            outcomes = extract_side_by_side(plan.tasks, config, recipe, store, workers)
-        else:
-            outcomes = (attempt(task, components, recipe, store, count) for task in plan.tasks)
-        for outcome in outcomes:
-            if workers > 1:
+        for outcome in _outcomes(plan.tasks, components, store, workers, count):
+            if workers > 1 and outcome.status == "done":
                 count(outcome.rows)
             tell(outcome)
             bar.update()
             yield outcome
+
+
+def _outcomes(
+    tasks: Sequence[ClipTask],
+    components: Components,
+    store: Path,
+    workers: int,
+    count: Callable[[int], None],
+) -> Iterator[ClipOutcome]:
+    """Outcomes of all tasks; those that another run has in hand are waited for at the end."""
+    while tasks:
+        if workers > 1:
+            outcomes = extract_side_by_side(tasks, components.config, store, workers)
+        else:
+            outcomes = (attempt(task, components, store, count) for task in tasks)
+        busy: set[str] = set()
+        for outcome in outcomes:
+            if outcome.status == "busy":
+                busy.add(outcome.clip)
+            else:
+                yield outcome
+        tasks = [task for task in tasks if task.clip in busy]
+        _until_one_is_free(tasks, store)
+
+
+def _until_one_is_free(tasks: Sequence[ClipTask], store: Path) -> None:
+    while tasks:
+        for task in tasks:
+            held = claim(store, task.clip)
+            if held is not None:
+                with held:
+                    return
+        clock.sleep(WAIT)
 
 
 def _versions(ffmpeg: str) -> dict[str, str]:

@@ -1,87 +1,62 @@
-"""One clip through the stages, streamed: decode, face, crop, embed, hear, write."""
+"""One clip through the stages, streamed: decode, find faces, crop, embed, hear, write."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import math
 import time as clock
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grjca.cache import FeatureStore
-from grjca.cache.keys import Recipe, SourceId
-from grjca.cache.layout import clip_path
+from grjca.cache.claims import Claim, ClaimLostError, claim
+from grjca.cache.layout import clip_path, person_clip
 from grjca.cache.writer import ClipWriter
 from grjca.errors import GrjcaError
+from grjca.pipeline import crops
 from grjca.pipeline.config import Components
+from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.pictures import Media
+from grjca.pipeline.plan import ClipTask, check_content, lacking, read_source, stored_clips
+from grjca.pipeline.sightings import Seen, look, temporary_log
 from grjca.pipeline.sound import embed_sound
-from grjca.stages.audio import AudioDecoder
-from grjca.stages.faces import FaceTracker, align
-from grjca.stages.probe import probe
-from grjca.stages.types import (
-    AUDIO_RATE,
-    SOUND_ONLY_RATE,
-    FaceBatch,
-    FrameBatch,
-    MediaInfo,
-)
-from grjca.stages.video import VideoDecoder
+from grjca.stages.types import SOUND_ONLY_RATE, FaceBatch
 
-BATCH = 32
+ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True)
-class ClipTask:
-    """One clip to extract: its identity, its file, and which groups the store lacks."""
+def attempt(
+    task: ClipTask,
+    components: Components,
+    store: Path,
+    progress: Callable[[int], None] | None = None,
+) -> ClipOutcome:
+    """Extract one clip; what goes wrong with it becomes its outcome and stops nothing else.
 
-    clip: str
-    path: Path
-    missing: frozenset[str]
-
-
-@dataclass(frozen=True)
-class ClipOutcome:
-    """What became of one clip.
-
-    Attributes:
-        clip: The clip's identity.
-        status: ``done`` (computed now), ``skipped`` (nothing was missing) or ``failed``.
-        rows: Rows of the clip in the store.
-        seconds: Wall time spent.
-        computed: Paths of the groups computed now.
-        faces: Share of rows with a face, in [0, 1]; None unless computed or read now.
-        sound: Share of rows with sound, in [0, 1]; None unless computed now.
-        warnings: The decoders' own words about what they could not decode, and repairs made.
-        error: For a failure its stage, cause and remedy.
+    A clip that another run has in hand is left to it: the outcome is ``busy``.
     """
-
-    clip: str
-    status: Literal["done", "skipped", "failed"]
-    rows: int = 0
-    seconds: float = 0.0
-    computed: tuple[str, ...] = ()
-    faces: float | None = None
-    sound: float | None = None
-    warnings: tuple[str, ...] = ()
-    error: dict[str, str] | None = None
-
-    @classmethod
-    def failure(cls, clip: str, error: GrjcaError, seconds: float = 0.0) -> ClipOutcome:
-        """The outcome of a clip that could not be extracted."""
-        told = {"stage": error.stage, "cause": error.cause, "remedy": error.remedy}
-        return cls(clip, "failed", seconds=seconds, error={**told, "message": str(error)})
+    began = clock.perf_counter()
+    try:
+        held = claim(store, task.clip)
+        if held is None:
+            return ClipOutcome(task.clip, "busy")
+        with held:
+            return extract_clip(task, components, store, held, progress)
+    except ClaimLostError:
+        return ClipOutcome(task.clip, "busy")
+    except GrjcaError as error:
+        return ClipOutcome.failure(task.clip, error, clock.perf_counter() - began)
 
 
 def extract_clip(
     task: ClipTask,
     components: Components,
-    recipe: Recipe,
     store: Path,
+    held: Claim,
     progress: Callable[[int], None] | None = None,
 ) -> ClipOutcome:
     """Compute what the store lacks of a clip and put it there in one step.
@@ -92,48 +67,50 @@ def extract_clip(
     Args:
         task: The clip.
         components: Detector and embedders.
-        recipe: Their identities, as recorded in the store.
         store: The store's folder.
+        held: The right to write the clip.
         progress: Called with a number of rows whenever that many are finished.
 
     Raises:
         GrjcaError: The clip cannot be read or decoded, or the store cannot be written.
     """
     began = clock.perf_counter()
-    try:
-        source = SourceId.of(task.path)
-    except OSError as error:
-        cause = error.strerror or str(error)
-        raise GrjcaError("read", task.path, cause, "Check the path and its permissions.") from error
-    run = _ClipRun(task, components, recipe, store, probe(task.path), progress)
-    with ClipWriter(store, task.clip, source, recipe) as writer:
-        run.write(writer)
-        writer.commit(dataclasses.asdict(run.info))
-    return ClipOutcome(
-        clip=task.clip,
-        status="done",
-        rows=run.rows,
-        seconds=clock.perf_counter() - began,
-        computed=tuple(sorted(task.missing)),
-        faces=run.faces / run.rows if run.looked and run.rows else None,
-        sound=run.heard / run.rows if run.listened and run.rows else None,
-        warnings=tuple(run.warnings),
-    )
+    source = read_source(task.source)
+    features = FeatureStore(store)
+    # Another run may have written since this one was planned.
+    known = stored_clips(task, features)
+    missing = task.missing
+    if not task.overwrite:
+        there = {clip for clip in known if clip_path(store, clip).is_file()}
+        check_content(task, [features.source(clip) for clip in there], source.sha256)
+        digests = [features.digests(clip) if clip in there else {} for clip in known]
+        missing = lacking(task, digests, source.sha256)
+    if not missing:
+        people = len(known) if task.everyone else None
+        rows = features.summary(known[0]).rows
+        return ClipOutcome(task.clip, "skipped", rows=rows, people=people)
+    run = _ClipRun(task, missing, components, features, progress)
+    with contextlib.ExitStack() as stack:
+        keys = task.recipe.groups(source.sha256)
+        writers: list[ClipWriter] = []
 
+        def open_writers(clips: Sequence[str]) -> list[ClipWriter]:
+            writers.extend(
+                stack.enter_context(ClipWriter(store, clip, source, keys, held)) for clip in clips
+            )
+            return writers
 
-def attempt(
-    task: ClipTask,
-    components: Components,
-    recipe: Recipe,
-    store: Path,
-    progress: Callable[[int], None] | None = None,
-) -> ClipOutcome:
-    """Extract one clip; what goes wrong with it becomes its outcome and stops nothing else."""
-    began = clock.perf_counter()
-    try:
-        return extract_clip(task, components, recipe, store, progress)
-    except GrjcaError as error:
-        return ClipOutcome.failure(task.clip, error, clock.perf_counter() - began)
+        run.write(open_writers, known, source.sha256)
+        # The first person's file says how many there are, so it is the last to change.
+        for writer in reversed(writers):
+            writer.commit(
+                run.media.describe(),
+                about=task.source.about,
+                people=len(writers) if task.everyone else None,
+            )
+    if task.everyone:
+        _remove_surplus(store, task.clip, len(writers))
+    return run.outcome(clock.perf_counter() - began, len(writers))
 
 
 class _ClipRun:
@@ -142,129 +119,146 @@ class _ClipRun:
     def __init__(
         self,
         task: ClipTask,
+        missing: frozenset[str],
         components: Components,
-        recipe: Recipe,
-        store: Path,
-        info: MediaInfo,
+        store: FeatureStore,
         progress: Callable[[int], None] | None,
     ) -> None:
         self.task = task
+        self.recipe = task.recipe
+        self.missing = missing
         self.components = components
-        self.recipe = recipe
         self.store = store
-        self.info = info
         self.progress = progress
-        self.looked = not task.missing.isdisjoint({"frames", "faces", recipe.visual_group})
-        self.listened = recipe.audio_group in task.missing
-        self.rows = self.faces = self.heard = 0
+        self.media = Media(task.source, components.fps)
+        self.rows = self.faces = self.heard = self.embedded = 0
         self.warnings: list[str] = []
 
-    def write(self, writer: ClipWriter) -> None:
-        if not self.looked:
-            time = FeatureStore(self.store).read(self.task.clip).time
-        elif self.info.video is not None:
-            time = self._write_picture(writer)
+    def write(
+        self,
+        open_writers: Callable[[Sequence[str]], list[ClipWriter]],
+        known: Sequence[str],
+        source_sha256: str,
+    ) -> None:
+        """Fill the writers of the clip's files, which are opened once it is known who is seen."""
+        if self.missing.isdisjoint({"frames", "faces"}):
+            time = self.store.read(known[0]).time
+            writers = open_writers(known)
+            self._embed(writers, self._stored(known, source_sha256))
+        elif self.media.has_picture:
+            time, writers = self._look(open_writers)
         else:
-            time = self._write_no_picture(writer)
+            time, writers = self._no_picture(open_writers)
         self.rows = len(time)
-        if self.listened:
-            self._write_sound(writer, time)
+        if self.recipe.audio_group in self.missing:
+            self._listen(writers, time)
 
-    def _write_picture(self, writer: ClipWriter) -> NDArray[np.float64]:
-        times: list[NDArray[np.float64]] = []
-        with VideoDecoder(self.task.path, self.info, batch=BATCH) as frames:
-            for batch, faces in self._faces(frames):
-                times.append(batch.time)
-                self._append_rows(writer, batch.time, faces)
-                if self.progress:
-                    self.progress(len(batch))
-            self.warnings += frames.warnings
-            if frames.repaired:
-                self.warnings.append(f"{frames.repaired} frame times were repaired")
-        return np.concatenate(times)
+    def outcome(self, seconds: float, people: int) -> ClipOutcome:
+        return ClipOutcome(
+            clip=self.task.clip,
+            status="done",
+            rows=self.rows,
+            seconds=seconds,
+            computed=tuple(sorted(self.missing)),
+            faces=self.faces / self.embedded if self.embedded else None,
+            sound=self.heard / self.rows if self._listens and self.rows else None,
+            people=people if self.task.everyone else None,
+            warnings=(*self.media.warnings, *self.warnings),
+        )
 
-    def _faces(self, frames: VideoDecoder) -> Iterator[tuple[FrameBatch, FaceBatch]]:
-        """Faces of each batch: found now, or those the store already knows, cropped anew."""
-        visual = self.components.visual
-        if "faces" not in self.task.missing:
-            yield from _stored_faces(frames, self.store, self.task.clip, visual.template,
-                                     visual.crop_size)  # fmt: skip
+    @property
+    def _listens(self) -> bool:
+        return self.recipe.audio_group in self.missing
+
+    def _names(self, people: int) -> list[str]:
+        if not self.task.everyone:
+            return [self.task.clip]
+        return [person_clip(self.task.clip, number) for number in range(1, people + 1)]
+
+    def _look(
+        self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]
+    ) -> tuple[NDArray[np.float64], list[ClipWriter]]:
+        """Find out who is seen, then write their faces and embeddings."""
+        with temporary_log() as log:
+            choice = self.recipe.faces["choice"]
+            seen = look(self.media, self.components, choice, log, self.progress)
+            if seen.left_out:
+                self.warnings.append(f"{seen.left_out} more people were left out")
+            writers = open_writers(self._names(len(seen.people)))
+            self._write_times(writers, seen)
+            visual = self.components.visual
+            self._embed(writers, crops.of_seen(self.media, seen, visual.template, visual.crop_size))
+        return seen.time, writers
+
+    def _no_picture(
+        self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]
+    ) -> tuple[NDArray[np.float64], list[ClipWriter]]:
+        """Rows on a grid for a clip of sound only; nobody is seen in any of them."""
+        rate = self.components.fps or SOUND_ONLY_RATE
+        rows = max(1, math.floor(self.media.sound_length() * rate))
+        time = np.arange(rows) / rate
+        writers = open_writers(self._names(1))
+        self._write_times(writers, Seen(time, None, np.zeros(0), ((),), 0))
+        self._embed(writers, crops.nobody(rows, 1, self.components.visual.crop_size))
+        return time, writers
+
+    def _write_times(self, writers: Sequence[ClipWriter], seen: Seen) -> None:
+        if "frames" not in self.missing:
             return
-        tracker = FaceTracker(size=visual.crop_size, template=visual.template)
-        for batch in frames:
-            found = self.components.detector.detect(batch.frames)
-            yield batch, tracker.update(batch, found)
+        for start in range(0, len(seen.time), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            columns: dict[str, NDArray[Any]] = {"time": seen.time[rows]}
+            if seen.index is not None:
+                columns["index"] = seen.index[rows]
+            for writer in writers:
+                writer.append("frames", columns)
 
-    def _append_rows(self, writer: ClipWriter, time: NDArray[np.float64], faces: FaceBatch) -> None:
-        self.faces += int(faces.valid.sum())
+    def _stored(self, known: Sequence[str], source_sha256: str) -> Iterator[list[FaceBatch]]:
+        """Crops of faces that the store knows, kept or decoded again; none if none are needed."""
+        recipe, visual = self.recipe, self.components.visual
+        if self.missing.isdisjoint({recipe.visual_group, recipe.crops_group}):
+            return iter(())
+        wanted = recipe.crops_digest(source_sha256)
+        if all(self.store.digests(clip).get(recipe.crops_group) == wanted for clip in known):
+            return crops.of_stored_crops(self.store, known, recipe.crops_group)
+        return crops.of_stored_faces(
+            self.media, self.store, known, visual.template, visual.crop_size
+        )
+
+    def _embed(self, writers: Sequence[ClipWriter], blocks: Iterator[list[FaceBatch]]) -> None:
+        """Write faces, crops and embeddings of every person, as far as they are missing."""
+        recipe, missing = self.recipe, self.missing
+        for block in blocks:
+            for writer, faces in zip(writers, block, strict=True):
+                self.embedded += len(faces)
+                self.faces += int(faces.valid.sum())
+                if "faces" in missing:
+                    columns = {name: getattr(faces, name) for name in crops.COLUMNS}
+                    writer.append("faces", columns)
+                if recipe.crops_group in missing:
+                    columns = {"crops": faces.crops, "valid": faces.valid}
+                    writer.append(recipe.crops_group, columns)
+                if recipe.visual_group in missing:
+                    columns = {"features": self._features(faces), "valid": faces.valid}
+                    writer.append(recipe.visual_group, columns)
+
+    def _features(self, faces: FaceBatch) -> NDArray[np.float32]:
         features = np.full((len(faces), self.components.visual.dim), np.nan, np.float32)
         if faces.valid.any():
             features[faces.valid] = self.components.visual.embed(faces.crops[faces.valid])
-        missing = self.task.missing
-        if "frames" in missing:
-            writer.append("frames", {"time": time})
-        if "faces" in missing:
-            columns = ("box", "landmarks", "score", "valid", "track")
-            writer.append("faces", {name: getattr(faces, name) for name in columns})
-        if self.recipe.visual_group in missing:
-            writer.append(self.recipe.visual_group, {"features": features, "valid": faces.valid})
+        return features
 
-    def _write_no_picture(self, writer: ClipWriter) -> NDArray[np.float64]:
-        """Rows on a grid for a clip of sound only; nobody is seen in any of them."""
-        length = 0
-        with AudioDecoder(self.task.path, self.info) as sound:
-            for piece in sound:
-                length = piece.stop
-            said = sound.warnings
-        if not length:
-            raise GrjcaError(
-                "audio", self.task.path, f"no sound could be decoded: {'; '.join(said)}",
-                "The file may be truncated; re-encode it or leave it out.",
-            )  # fmt: skip
-        rows = max(1, math.floor(length / AUDIO_RATE * SOUND_ONLY_RATE))
-        time = np.arange(rows) / SOUND_ONLY_RATE
-        for begin in range(0, rows, 4096):
-            part = time[begin : begin + 4096]
-            self._append_rows(writer, part, _nobody(len(part), self.components.visual.crop_size))
-        return time
-
-    def _write_sound(self, writer: ClipWriter, time: NDArray[np.float64]) -> None:
-        embedder = self.components.audio
-        with AudioDecoder(self.task.path, self.info) as sound:
-            for features, valid in embed_sound(sound, embedder, time):
+    def _listen(self, writers: Sequence[ClipWriter], time: NDArray[np.float64]) -> None:
+        with self.media.sound() as sound:
+            for features, valid in embed_sound(sound or (), self.components.audio, time):
                 self.heard += int(valid.sum())
-                writer.append(self.recipe.audio_group, {"features": features, "valid": valid})
-            self.warnings += [text for text in sound.warnings if text not in self.warnings]
+                for writer in writers:
+                    writer.append(self.recipe.audio_group, {"features": features, "valid": valid})
 
 
-def _nobody(rows: int, size: int) -> FaceBatch:
-    return FaceBatch(
-        box=np.full((rows, 4), np.nan, np.float32),
-        landmarks=np.full((rows, 5, 2), np.nan, np.float32),
-        score=np.full(rows, np.nan, np.float32),
-        valid=np.zeros(rows, bool),
-        track=np.full(rows, -1, np.int32),
-        crops=np.zeros((rows, size, size, 3), np.uint8),
-    )
-
-
-def _stored_faces(
-    frames: VideoDecoder, store: Path, clip: str, template: str, size: int
-) -> Iterator[tuple[FrameBatch, FaceBatch]]:
-    with FeatureStore(store).open(clip) as file:
-        known: dict[str, Any] = {
-            name: file[f"faces/{name}"] for name in ("box", "landmarks", "score", "valid", "track")
-        }
-        rows = len(known["valid"])
-        for batch in frames:
-            if batch.first + len(batch) > rows:
-                raise GrjcaError(
-                    "faces", clip, f"the store knows {rows} rows, the decoder gives more",
-                    f"Run again with --overwrite to make {clip_path(store, clip).name} anew.",
-                )  # fmt: skip
-            part = {name: data[batch.first : batch.first + len(batch)]
-                    for name, data in known.items()}  # fmt: skip
-            crops = np.zeros((len(batch), size, size, 3), np.uint8)
-            for row in np.flatnonzero(part["valid"]):
-                crops[row] = align(batch.frames[row], part["landmarks"][row], template, size)
-            yield batch, FaceBatch(crops=crops, **part)
+def _remove_surplus(store: Path, clip: str, people: int) -> None:
+    """Remove files of people whom an earlier extraction counted and this one does not."""
+    number = people + 1
+    while (path := clip_path(store, person_clip(clip, number))).is_file():
+        path.unlink()
+        number += 1

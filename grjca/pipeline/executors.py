@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grjca.cache.keys import Recipe, canonical_json
+from grjca.cache.keys import canonical_json
 from grjca.errors import GrjcaError
-from grjca.pipeline.clip import ClipOutcome, ClipTask, attempt
+from grjca.pipeline.clip import attempt
 from grjca.pipeline.config import Components, ExtractConfig
+from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.plan import ClipTask
 
 ATTEMPTS = 2
 """How often a clip may lose its worker before it is set aside."""
@@ -45,7 +47,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def extract_side_by_side(
-    tasks: Sequence[ClipTask], config: ExtractConfig, recipe: Recipe, store: Path, workers: int
+    tasks: Sequence[ClipTask], config: ExtractConfig, store: Path, workers: int
 ) -> Iterator[ClipOutcome]:
     """Outcomes as they come from ``workers`` processes.
 
@@ -78,7 +80,7 @@ def extract_side_by_side(
         def hand_out() -> None:
             task = next(waiting, None)
             if task is not None:
-                future = client.submit(_in_worker, task, config, recipe, store, pure=False)
+                future = client.submit(_in_worker, task, config, store, pure=False)
                 clips[future.key] = task.clip
                 futures.add(future)
 
@@ -110,11 +112,11 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _in_worker(task: ClipTask, config: ExtractConfig, recipe: Recipe, store: Path) -> ClipOutcome:
+def _in_worker(task: ClipTask, config: ExtractConfig, store: Path) -> ClipOutcome:
     settings = {kind: dict(values) for kind, values in config.settings.items()}
     components = _loaded(canonical_json({**vars(config), "settings": settings}))
     with single_threaded():
-        return attempt(task, components, recipe, store)
+        return attempt(task, components, store)
 
 
 @functools.lru_cache(maxsize=1)

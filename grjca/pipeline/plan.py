@@ -1,151 +1,51 @@
-"""Many clips: what to call them, and what the store still lacks of each."""
+"""Many clips: what the store still lacks of each."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grjca.cache import FeatureStore
 from grjca.cache.index import StoreIndex
-from grjca.cache.keys import Recipe, SourceId
-from grjca.cache.layout import check_identity
-from grjca.errors import GrjcaError, UsageError
-from grjca.pipeline.clip import ClipOutcome, ClipTask
-
-MEDIA_SUFFIXES = frozenset(
-    {
-        ".3gp",
-        ".aac",
-        ".asf",
-        ".avi",
-        ".flac",
-        ".flv",
-        ".m2ts",
-        ".m4a",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp3",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".oga",
-        ".ogg",
-        ".ogv",
-        ".opus",
-        ".ts",
-        ".vob",
-        ".wav",
-        ".webm",
-        ".wma",
-        ".wmv",
-    }
-)
-"""Endings looked for in folders; a file named on its own is tried whatever its ending."""
+from grjca.cache.keys import Recipe, SourceId, stat_of
+from grjca.cache.layout import clip_path, person_clip
+from grjca.errors import GrjcaError
+from grjca.pipeline.inputs import Inputs
+from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.source import ClipSource
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Clips by identity, and how many files in folders were passed over for their ending."""
+class ClipTask:
+    """One clip to extract.
 
-    files: dict[str, Path]
-    passed_over: int
+    Attributes:
+        clip: The clip's identity; where every person gets a file, what stands before the ``@``.
+        source: What it is made from.
+        recipe: What it is made by.
+        missing: Paths of the groups that the store lacks.
+        overwrite: Make them even if another run has made them by now.
+    """
+
+    clip: str
+    source: ClipSource
+    recipe: Recipe
+    missing: frozenset[str]
+    overwrite: bool = False
+
+    @property
+    def everyone(self) -> bool:
+        """Whether every person of the clip gets a file."""
+        return bool(self.recipe.faces["choice"] == "all")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: clips to extract (longest file first), and outcomes already known."""
+    """What to do: clips to extract (largest source first), and outcomes already known."""
 
     tasks: list[ClipTask]
     known: list[ClipOutcome] = field(default_factory=list)
-
-
-def find_inputs(paths: Sequence[str | Path], root: Path | None = None) -> Inputs:
-    """All clips that files, folders and ``@lists`` name.
-
-    A clip in a folder is called by its path under that folder, a file named on its own by its
-    name, a line of a list by itself (relative lines are looked for beside the list). With
-    ``root`` every clip is called by its path under ``root``.
-
-    Raises:
-        UsageError: A path does not exist, two files would get the same name, a file lies
-            outside ``root``, or nothing was found.
-    """
-    found: list[tuple[str, Path]] = []
-    passed_over = 0
-    for given in map(str, paths):
-        if given.startswith("@"):
-            found += _listed(Path(given[1:]))
-        elif Path(given).is_dir():
-            media, others = _in_folder(Path(given))
-            found += media
-            passed_over += others
-        else:
-            found.append((Path(given).name, Path(given)))
-    files: dict[str, Path] = {}
-    for clip, path in found:
-        name = _name(clip, path, root)
-        other = files.setdefault(name, path)
-        if os.path.realpath(other) != os.path.realpath(path):
-            raise UsageError(
-                "inputs", path, f"two inputs are called {name}, the other is {other}",
-                "Name the folder above both with --root.",
-            )  # fmt: skip
-    if not files:
-        raise UsageError(
-            "inputs", ", ".join(map(str, paths)) or "(nothing)", "no media files found",
-            f"Endings looked for in folders: {' '.join(sorted(MEDIA_SUFFIXES))}.",
-        )  # fmt: skip
-    return Inputs(files, passed_over)
-
-
-def _in_folder(folder: Path) -> tuple[list[tuple[str, Path]], int]:
-    """Names and paths of the media below a folder, and how many other files there are."""
-    media: list[tuple[str, Path]] = []
-    others = 0
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(where, name) for name in sorted(names)):
-            if path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith("."):
-                media.append((path.relative_to(folder).as_posix(), path))
-            else:
-                others += 1
-    return media, others
-
-
-def _listed(listing: Path) -> list[tuple[str, Path]]:
-    try:
-        lines = listing.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "inputs", listing, str(error), "A list is a text file with a path per line."
-        ) from error
-    paths = [Path(line) for line in map(str.strip, lines) if line]
-    return [
-        (path.name, path)
-        if path.is_absolute()
-        else (Path(os.path.normpath(path)).as_posix(), listing.parent / path)
-        for path in paths
-    ]
-
-
-def _name(clip: str, path: Path, root: Path | None) -> str:
-    if root is not None:
-        try:
-            clip = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).as_posix()
-        except ValueError:
-            raise UsageError(
-                "inputs", path, f"not under --root {root}", "Choose a folder above all inputs."
-            ) from None
-    try:
-        return check_identity(clip)
-    except GrjcaError as error:
-        raise UsageError(
-            "inputs", path, f"{clip} cannot name a clip", "Name a folder above it with --root."
-        ) from error
 
 
 def make_plan(inputs: Inputs, index: StoreIndex, recipe: Recipe, *, overwrite: bool) -> Plan:
@@ -156,47 +56,121 @@ def make_plan(inputs: Inputs, index: StoreIndex, recipe: Recipe, *, overwrite: b
     unless ``overwrite`` is given: it may be another clip of the same name.
     """
     plan = Plan([])
-    wanted = frozenset(recipe.group_configs())
-    for clip, path in inputs.files.items():
+    for clip, source in inputs.clips.items():
+        own = source.recipe(recipe)
+        everything = frozenset(own.groups(""))
+        task = ClipTask(clip, source, own, everything, overwrite)
         try:
-            missing = wanted if overwrite else frozenset(_missing(clip, path, index, recipe))
+            missing = everything if overwrite else _missing(task, index)
         except GrjcaError as error:
             plan.known.append(ClipOutcome.failure(clip, error))
             continue
         if missing:
-            plan.tasks.append(ClipTask(clip, path, missing))
+            plan.tasks.append(ClipTask(clip, source, own, missing, overwrite))
         else:
-            entry = index.lookup(clip)
-            plan.known.append(ClipOutcome(clip, "skipped", rows=entry.rows if entry else 0))
+            stored = stored_clips(task, index.store)
+            entry = index.lookup(stored[0])
+            plan.known.append(
+                ClipOutcome(
+                    clip, "skipped", rows=entry.rows if entry else 0,
+                    people=len(stored) if task.everyone else None,
+                )
+            )  # fmt: skip
     plan.tasks.sort(key=_size, reverse=True)
     return plan
 
 
-def _missing(clip: str, path: Path, index: StoreIndex, recipe: Recipe) -> set[str]:
-    entry = index.lookup(clip)
-    everything = set(recipe.group_configs())
-    if entry is None:
-        return everything
+def stored_clips(task: ClipTask, store: FeatureStore) -> list[str]:
+    """Identities of the files that the task's clip should have in a store; empty if it has none.
+
+    Where every person has a file, the first one says how many there are; others may be gone.
+
+    Raises:
+        GrjcaError: A file is damaged or of a newer schema.
+    """
+    if not task.everyone:
+        return [task.clip] if clip_path(store.root, task.clip).is_file() else []
+    first = person_clip(task.clip, 1)
+    if not clip_path(store.root, first).is_file():
+        return []
+    people = store.people(first) or 1
+    return [person_clip(task.clip, number) for number in range(1, people + 1)]
+
+
+def lacking(task: ClipTask, digests: list[dict[str, str]], source_sha256: str) -> frozenset[str]:
+    """Groups that have another digest in one of the clip's files, or are not there.
+
+    Args:
+        task: The clip.
+        digests: The digests of each of its files, nothing for one that is gone; empty when it
+            has none.
+        source_sha256: The source's content.
+    """
+    wanted = task.recipe.group_digests(source_sha256)
+    if not digests:
+        return frozenset(wanted)
+    missing = {
+        group for group, digest in wanted.items() for found in digests if found.get(group) != digest
+    }
+    # Rows that no longer count take everything with them that was made at these rows; people
+    # counted anew may need files that are not there yet.
+    anew = "frames" in missing or (task.everyone and "faces" in missing)
+    return frozenset(wanted if anew else missing)
+
+
+def check_content(task: ClipTask, stored: Iterable[SourceId], sha256: str) -> None:
+    """Refuse a source of other content than the store's clip of that name was made from.
+
+    Raises:
+        GrjcaError: It has another content.
+    """
+    if any(source.sha256 != sha256 for source in stored):
+        raise GrjcaError(
+            "inputs", task.source.path,
+            f"the store holds a clip called {task.clip} made from another file",
+            "If the file was replaced, use --overwrite; if it is another clip, --root.",
+        )  # fmt: skip
+
+
+def read_source(source: ClipSource) -> SourceId:
+    """Size, time of change and content of what a clip is made from.
+
+    Raises:
+        GrjcaError: A file cannot be read.
+    """
     try:
-        if not entry.source.looks_unchanged(path):
-            source = SourceId.of(path)
-            if source.sha256 != entry.source.sha256:
-                raise GrjcaError(
-                    "inputs", path, "the store holds a clip of this name made from another file",
-                    "If the file was replaced, use --overwrite; if it is another clip, --root.",
-                )  # fmt: skip
-            index.confirm_source(clip, source)
+        return SourceId.of(*source.files())
     except OSError as error:
-        cause = error.strerror or str(error)
-        raise GrjcaError("read", path, cause, "Check the path and its permissions.") from error
-    digests = recipe.group_digests(entry.source.sha256)
-    missing = {group for group, wanted in digests.items() if entry.digests.get(group) != wanted}
-    # Rows that no longer count take everything with them that was made at these rows.
-    return everything if "frames" in missing else missing
+        raise _unreadable(source.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> GrjcaError:
+    named = Path(error.filename) if error.filename else path
+    cause = error.strerror or str(error)
+    return GrjcaError("read", named, cause, "Check the path and its permissions.")
+
+
+def _missing(task: ClipTask, index: StoreIndex) -> frozenset[str]:
+    clips = stored_clips(task, index.store)
+    entries = [index.lookup(clip) for clip in clips]
+    held = [entry for entry in entries if entry is not None]
+    if not held:
+        return lacking(task, [], "")
+    known = held[0].source
+    try:
+        if not known.looks_unchanged(*task.source.files()):
+            source = SourceId.of(*task.source.files())
+            check_content(task, [known], source.sha256)
+            for clip, entry in zip(clips, entries, strict=True):
+                if entry is not None:
+                    index.confirm_source(clip, source)
+    except OSError as error:
+        raise _unreadable(task.source.path, error) from error
+    return lacking(task, [entry.digests if entry else {} for entry in entries], known.sha256)
 
 
 def _size(task: ClipTask) -> int:
     try:
-        return task.path.stat().st_size
-    except OSError:
+        return stat_of(*task.source.files())[0]
+    except (OSError, GrjcaError):
         return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grjca.files import written_in_one_step
-from grjca.pipeline.clip import ClipOutcome
+from grjca.pipeline.outcome import ClipOutcome
 
 SCHEMA = "grjca.run/1"
 
@@ -75,7 +75,7 @@ class RunReport:
         }
         return json.dumps(told, indent=2)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the report in one step."""
-        with written_in_one_step(path) as temporary:
+        with written_in_one_step(Path(path)) as temporary:
             temporary.write_text(self.as_json() + "\n")

@@ -2,14 +2,19 @@
 
 A component is a class with a ``Config`` (a frozen dataclass of plain values), built from one; it
 says its name, its dimension and the SHA-256 of its weights. Names map to import paths, so that
-asking for a name loads only the libraries that this component needs.
+asking for a name loads only the libraries that this component needs. ``onnx:FILE`` is the
+component ``onnx`` with its field ``file`` set.
+
+A config's field that says where something lies, and not what it is, carries the metadata of
+:data:`PLACE`; such fields stay out of stores and checkpoints.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any, ClassVar, Literal, Protocol, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +24,30 @@ from grjca.stages.types import AudioSegment, Detections
 
 Kind = Literal["detector", "visual", "audio"]
 
+PLACE: Final = MappingProxyType({"identity": False})
+"""Metadata of a config's field that holds a path: ``field(default=None, metadata=PLACE)``."""
+
 CATALOG: dict[Kind, dict[str, str]] = {
-    "detector": {"retinaface": "grjca.stages.retinaface:RetinaFace"},
+    "detector": {
+        "retinaface": "grjca.stages.retinaface:RetinaFace",
+        "aligned": "grjca.stages.aligned:Aligned",
+        "fa-sfd": "grjca.stages.fa:FaSfd",
+        "fa-blazeface": "grjca.stages.fa:FaBlazeFace",
+    },
     "visual": {
         "fer": "grjca.stages.fer:Fer",
         "hog": "grjca.stages.hog:Hog",
+        "ir50": "grjca.stages.ir50:Ir50",
+        "ir50-flip": "grjca.stages.ir50:Ir50Flip",
+        "ir50-shift": "grjca.stages.ir50:Ir50Shift",
+        "onnx": "grjca.stages.onnx_visual:OnnxVisual",
     },
     "audio": {
         "speech+logmel": "grjca.stages.acoustic:SpeechLogMel",
         "speech": "grjca.stages.acoustic:Speech",
         "logmel": "grjca.stages.acoustic:LogMelStatistics",
+        "vggish": "grjca.stages.vggish:Vggish",
+        "egemaps": "grjca.stages.egemaps:Egemaps",
     },
 }
 
@@ -36,9 +55,12 @@ CATALOG: dict[Kind, dict[str, str]] = {
 class Component(Protocol):
     """What every detector and embedder tells about itself."""
 
-    name: ClassVar[str]
     Config: ClassVar[type[Any]]
     summary: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """Name in the store: that of the catalog, or ``onnx:`` and the model's own."""
 
     @property
     def config(self) -> Any:
@@ -71,6 +93,10 @@ class VisualEmbedder(Component, Protocol):
     def template(self) -> str:
         """Name of the alignment template its crops are made with (``stages.faces.TEMPLATES``)."""
 
+    @property
+    def appearance(self) -> bool:
+        """Whether rows are unit vectors that tell people apart by their cosine."""
+
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 RGB crops to (N, dim) float32, row by row independent."""
 
@@ -100,13 +126,13 @@ def names(kind: Kind) -> list[str]:
 
 
 def component_class(kind: Kind, name: str) -> type[Component]:
-    """The class behind a name.
+    """The class behind a name; ``onnx:FILE`` is found under ``onnx``.
 
     Raises:
         UsageError: There is no such name; the message lists those there are.
     """
     try:
-        path = CATALOG[kind][name]
+        path = CATALOG[kind][name.partition(":")[0]]
     except KeyError:
         known = ", ".join(names(kind))
         raise UsageError("options", f"{kind} {name}", "no such name", f"Known: {known}.") from None
@@ -121,8 +147,9 @@ def build(kind: Kind, name: str, config: dict[str, Any] | None = None) -> Any:
         UsageError: No such name, no such field, or the weights are not there.
     """
     cls = component_class(kind, name)
+    _, with_file, file = name.partition(":")
     try:
-        settings = cls.Config(**(config or {}))
+        settings = cls.Config(**({"file": file} if with_file else {}) | (config or {}))
     except (TypeError, ValueError) as error:
         fields = ", ".join(f.name for f in dataclasses.fields(cls.Config))
         raise UsageError("options", f"{kind} {name}", str(error), f"Fields: {fields}.") from error
@@ -131,8 +158,20 @@ def build(kind: Kind, name: str, config: dict[str, Any] | None = None) -> Any:
 
 def identity(component: Component) -> dict[str, Any]:
     """Name, configuration and weights' digest: all that decides a component's output."""
+    values = dataclasses.asdict(component.config)
+    places = [
+        field.name
+        for field in dataclasses.fields(component.config)
+        if not field.metadata.get("identity", True)
+    ]
     return {
         "name": component.name,
-        "config": dataclasses.asdict(component.config),
+        "config": {name: value for name, value in values.items() if name not in places},
         "weights": component.weights,
     }
+
+
+def takes_file(kind: Kind, name: str) -> bool:
+    """Whether a component's weights are given as a file (its config has a field ``file``)."""
+    config = component_class(kind, name).Config
+    return "file" in {field.name for field in dataclasses.fields(config)}

@@ -100,6 +100,7 @@ class Fer:
     dim: ClassVar[int] = 256
     crop_size: ClassVar[int] = CROP_SIDE
     template: ClassVar[str] = "face64"
+    appearance: ClassVar[bool] = False
 
     def __init__(self, config: FerConfig | None = None) -> None:
         self._config = config or FerConfig()

@@ -59,6 +59,7 @@ class Hog:
     summary: ClassVar[str] = "histograms of oriented gradients; needs no weights"
     crop_size: ClassVar[int] = CROP_SIDE
     template: ClassVar[str] = "face64"
+    appearance: ClassVar[bool] = False
     weights: ClassVar[None] = None
 
     def __init__(self, config: HogConfig | None = None) -> None:

@@ -144,7 +144,7 @@ def test_another_audio_embedder_decodes_no_picture(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract([clips / "face.mp4"], tmp_path)
-    monkeypatch.setattr("grjca.pipeline.clip.VideoDecoder", None)
+    monkeypatch.setattr("grjca.pipeline.pictures.VideoDecoder", None)
     report = extract([clips / "face.mp4"], tmp_path, SPEECH)
     assert report.outcomes[0].computed == ("audio/speech",)
 

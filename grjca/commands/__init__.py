@@ -1,0 +1,1 @@
+"""The commands, a module each or for a few that belong together; no logic of their own."""
