@@ -112,9 +112,10 @@ def test_inspect_shows_store_and_clip(work: Path) -> None:
     assert "s0.mp4" in told.output
     assert "4 clips, 160 rows" in told.output
     assert "visual/hog" in told.output
-    assert " 80%" in told.output
+    assert " 100%" in told.output
     clip = grjca("inspect", work / "store" / "s0.mp4.h5")
     assert "40 in 1.600 s, 25.00 a second" in clip.output
+    assert "20.0% of the rows interpolated" in clip.output
     assert "digest" in clip.output
     listed = json.loads(grjca("inspect", work / "store", "--json").output)
     assert [entry["rows"] for entry in listed] == [40] * 4
