@@ -8,17 +8,18 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test lint types unit format clean
+.PHONY: help demo test lint types unit fuzz format clean
 
 help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
 	@echo "make test               lint, types and all tests"
 	@echo "make lint | types | unit | format"
+	@echo "make fuzz               500 damaged media files through the whole extraction"
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[models,parquet,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,face-alignment,egemaps,parquet,dev]'
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -35,6 +36,10 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
+MEDIA ?= $(wildcard ../shared/media)
+fuzz: $(STAMP)
+	$(BIN)/python -m fuzz --count 500 --seed 1 --workers 2 $(if $(MEDIA),--media '$(MEDIA)')
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
