@@ -12,7 +12,7 @@ from grjca.commands import options
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Folder to fill.")
 @options.manifest
 @options.component("detector", "Face detector")

@@ -26,7 +26,8 @@ class ComponentName(click.ParamType[str]):
         name, with_file, _ = text.partition(":")
         if name not in CATALOG[self.kind] or (with_file and name != "onnx"):
             known = ", ".join(_shown(name) for name in names(self.kind))
-            self.fail(f"{text} is no {self.kind}; known: {known}", param, ctx)
+            what = self.kind if self.kind == "detector" else f"{self.kind} embedder"
+            self.fail(f"{text} is no {what}; known: {known}", param, ctx)
         return text
 
 

@@ -12,7 +12,7 @@ from grjca.commands import options
 
 
 @click.command()
-@click.argument("videos", nargs=-1, metavar="VIDEO...")
+@click.argument("videos", nargs=-1, metavar="[VIDEO]...")
 @click.option(
     "--checkpoint", required=True, type=click.Path(path_type=Path), help="Folder of a run."
 )
