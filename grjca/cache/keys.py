@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -47,6 +48,10 @@ class SourceId:
             OSError: A file cannot be read.
         """
         size, mtime_ns = stat_of(*paths)
+        for path in paths:
+            # A device or a pipe could be read for ever.
+            if not path.is_file():
+                raise OSError(errno.EINVAL, "this is not a regular file", str(path))
         contents = [_content(path) for path in paths]
         return cls(size, mtime_ns, contents[0] if len(contents) == 1 else digest(contents))
 

@@ -97,7 +97,8 @@ class FeatureStore:
         return (
             path
             for path in sorted(self.root.rglob(f"*{SUFFIX}"))
-            if not any(part.startswith(".grjca") for part in path.relative_to(self.root).parts)
+            if path.is_file()
+            and not any(part.startswith(".grjca") for part in path.relative_to(self.root).parts)
         )
 
     def clips(self) -> list[str]:

@@ -61,6 +61,7 @@ def make_plan(inputs: Inputs, index: StoreIndex, recipe: Recipe, *, overwrite: b
         everything = frozenset(own.groups(""))
         task = ClipTask(clip, source, own, everything, overwrite)
         try:
+            _check_name(clip, source.path)
             missing = everything if overwrite else _missing(task, index)
         except GrjcaError as error:
             plan.known.append(ClipOutcome.failure(clip, error))
@@ -148,6 +149,14 @@ def _unreadable(path: Path, error: OSError) -> GrjcaError:
     named = Path(error.filename) if error.filename else path
     cause = error.strerror or str(error)
     return GrjcaError("read", named, cause, "Check the path and its permissions.")
+
+
+def _check_name(clip: str, path: Path) -> None:
+    try:
+        clip.encode()
+    except UnicodeEncodeError as error:
+        remedy = "Rename it, or give it a name of its own in a manifest."
+        raise GrjcaError("inputs", path, "its name is not UTF-8", remedy) from error
 
 
 def _missing(task: ClipTask, index: StoreIndex) -> frozenset[str]:

@@ -27,7 +27,10 @@ JITTER = 0.05
 """Seconds by which time stamps may differ from the running count of samples without a gap."""
 
 LONGEST_SILENCE = 86_400.0
-"""Seconds of gaps filled in one clip; beyond, time stamps are taken for broken."""
+"""Seconds of gaps filled in one file; beyond, time stamps are taken for broken."""
+
+LONGEST_SILENCE_ALONE = 3_600.0
+"""The same for a file without pictures, whose rows would otherwise be made of time stamps alone."""
 
 SEEKABLE = frozenset({"mov", "wav", "w64"})
 """Containers in which a part is looked up, and not reached by decoding all that lies before it.
@@ -56,13 +59,20 @@ class SoundClock:
         ended: Whether there are no further pieces.
     """
 
-    def __init__(self, rate: int, origin: int = 0) -> None:
-        """``origin``: the clip's sample, at ``rate``, that is counted as 0."""
+    def __init__(self, rate: int, origin: int = 0, longest: float = LONGEST_SILENCE) -> None:
+        """Start a clock.
+
+        Args:
+            rate: Samples per second.
+            origin: The clip's sample, at ``rate``, that is counted as 0.
+            longest: Seconds of gaps that are believed.
+        """
         self.position = 0
         self.begin: int | None = None
         self.broken = 0
         self.ended = False
         self._rate = rate
+        self._longest = longest * rate
         self._offset = -origin
         self._filled = 0
         self._tolerance = 0.0
@@ -83,7 +93,7 @@ class SoundClock:
         if jump < 0 and self.position and jump <= -_RESTART * self._rate:
             self._offset -= jump
             jump = 0
-        if jump + self._filled > LONGEST_SILENCE * self._rate:
+        if jump + self._filled > self._longest:
             self._offset -= jump
             self.broken += 1
             jump = 0
@@ -182,7 +192,11 @@ class AudioDecoder(Decoder[AudioSegment]):
         # A rate that ffmpeg has to change would come out at another fraction of a sample.
         seekable = SEEKABLE if rate == stream.rate else ()
         for seek in self._part.seeks(self._info.container, seekable):
-            clock = SoundClock(rate, 0 if seek is None else origin)
+            clock = SoundClock(
+                rate,
+                0 if seek is None else origin,
+                LONGEST_SILENCE_ALONE if self._info.video is None else LONGEST_SILENCE,
+            )
             with (
                 closing(LinePipe()) as pieces,
                 DecoderProcess(

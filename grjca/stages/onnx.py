@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,7 @@ def cpu_session(model: bytes | Path, threads: int = 1) -> Any:
     Returns:
         An ``onnxruntime.InferenceSession``.
     """
-    import onnxruntime
-
+    onnxruntime = _silent("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -52,6 +53,13 @@ def cpu_session(model: bytes | Path, threads: int = 1) -> Any:
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def _silent(module: str) -> Any:
+    """Import onnxruntime or a part of it."""
+    # Its Linux packages else send usage events, and write into the home folder for that.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module(module)
 
 
 def open_given(path: Path, model: bytes, threads: int = 1) -> Any:
@@ -96,8 +104,7 @@ def runtime_errors(stage: str, source: object, remedy: str) -> Iterator[None]:
     Raises:
         UsageError: onnxruntime raised something; the message has its words.
     """
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = _silent("onnxruntime.capi.onnxruntime_pybind11_state")
     raised = (
         state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
         state.NotImplemented, state.RuntimeException, state.EPFail, RuntimeError, ValueError,
