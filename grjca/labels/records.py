@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 DIMENSIONS = ("valence", "arousal")
 """The dimensions that can be labelled, in the order of the columns everywhere."""
 
+PARTITIONS = ("train", "val", "test")
+"""The partitions that a data set or a store can put a clip into."""
+
 
 @dataclass(frozen=True)
 class ClipLabels:
@@ -25,6 +28,8 @@ class ClipLabels:
             neither ``frame`` nor ``time``, row i belongs to frame i.
         subject: Who is seen, where the annotations say so.
         source: The file the annotations came from.
+        partition: One of ``PARTITIONS``, where the annotations say so.
+        clip_level: The one row of ``values`` is a label of the whole clip, not of a frame.
     """
 
     clip: str
@@ -33,6 +38,8 @@ class ClipLabels:
     time: NDArray[np.float64] | None
     subject: str | None
     source: Path
+    partition: str | None = None
+    clip_level: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype != np.float64:
@@ -42,6 +49,10 @@ class ClipLabels:
         for axis in (self.frame, self.time):
             if axis is not None and (axis.shape != (len(self),) or (np.diff(axis) <= 0).any()):
                 raise ValueError(f"{self.clip}: the axis must increase and have {len(self)} rows")
+        if self.clip_level and (len(self) != 1 or self.frame is not None or self.time is not None):
+            raise ValueError(f"{self.clip}: a label of the whole clip is one row without an axis")
+        if self.partition not in (None, *PARTITIONS):
+            raise ValueError(f"{self.clip}: partition {self.partition}; known: {PARTITIONS}")
         labelled = self.values[~np.isnan(self.values)]
         if (np.abs(labelled) > 1).any():
             raise ValueError(f"{self.clip}: values outside [-1, 1]")
@@ -52,7 +63,7 @@ class ClipLabels:
 
 @dataclass(frozen=True)
 class Labels:
-    """A set of annotations.
+    """A set of annotations, all of frames or all of whole clips.
 
     Attributes:
         clips: The clips' annotations by name.
@@ -70,3 +81,10 @@ class Labels:
         for clip in self.clips.values():
             if clip.values.shape[1] != len(self.names):
                 raise ValueError(f"{clip.clip}: {clip.values.shape[1]} columns for {self.names}")
+        if len({clip.clip_level for clip in self.clips.values()}) > 1:
+            raise ValueError("labels of frames and labels of whole clips in one set")
+
+    @property
+    def clip_level(self) -> bool:
+        """Whether each clip has one label for the whole of it."""
+        return any(clip.clip_level for clip in self.clips.values())

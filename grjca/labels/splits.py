@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from grjca.errors import GrjcaError, UsageError
@@ -21,19 +22,21 @@ class Split:
     Attributes:
         train: Identities of the training clips, sorted.
         val: Identities of the validation clips, sorted.
-        grouped: Every clip's subject is known and none stands on both sides.
+        grouped: Every clip's subject is known and none stands on two sides.
         notes: What a reader of the results should know about the split.
+        test: Identities of clips kept for a test, sorted; neither trained nor validated on.
     """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     grouped: bool
     notes: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        both = set(self.train) & set(self.val)
-        if both:
-            raise ValueError(f"clips on both sides: {shown(sorted(both))}")
+        for one, other in itertools.combinations((self.train, self.val, self.test), 2):
+            if both := set(one) & set(other):
+                raise ValueError(f"clips on both sides: {shown(sorted(both))}")
         for side, clips in (("training", self.train), ("validation", self.val)):
             if not clips:
                 raise UsageError("split", side, "no clip on this side",
@@ -68,11 +71,56 @@ def split(
         chosen = _draw(clips, subjects, float(val), seed)
     else:
         chosen = set(find_clips(list(dict.fromkeys(val)), clips, "split").values())
-    train = tuple(sorted(set(clips) - chosen))
-    notes = _notes(train, sorted(chosen), subjects)
-    for note in notes:
+    return announced(make_split(set(clips) - chosen, chosen, subjects))
+
+
+def make_split(
+    train: Collection[str],
+    val: Collection[str],
+    subjects: Mapping[str, str | None],
+    test: Collection[str] = (),
+    notes: Sequence[str] = (),
+) -> Split:
+    """A split of clips chosen elsewhere, with notes on its subjects.
+
+    Args:
+        train: Identities of the training clips.
+        val: Identities of the validation clips.
+        subjects: Subject of each clip; None where not known.
+        test: Identities of the test clips.
+        notes: What else there is to say about the split.
+
+    Raises:
+        UsageError: No clip to train on, or none to validate on.
+    """
+    about_subjects = _notes((train, val, test), subjects)
+    return Split(
+        tuple(sorted(train)),
+        tuple(sorted(val)),
+        grouped=not about_subjects,
+        notes=(*notes, *about_subjects),
+        test=tuple(sorted(test)),
+    )
+
+
+def announced(made: Split) -> Split:
+    """The same split, after a warning of each of its notes."""
+    for note in made.notes:
         logger.warning("split: %s", note)
-    return Split(train, tuple(sorted(chosen)), grouped=not notes, notes=notes)
+    return made
+
+
+def groups_of(
+    clips: Sequence[str], subjects: Mapping[str, str | None]
+) -> dict[str, tuple[str, ...]]:
+    """Clips that must stay together, sorted: those of one subject, else of one video.
+
+    ``video5_left.mp4`` stands with ``video5.mp4`` even where no subject is known.
+    """
+    groups: dict[str, list[str]] = {}
+    for clip in sorted(set(clips)):
+        groups.setdefault(_group(clip, subjects), []).append(clip)
+    return {group: tuple(groups[group]) for group in sorted(groups)}
 
 
 def _draw(
@@ -81,14 +129,12 @@ def _draw(
     if not 0 < share < 1:
         raise UsageError("split", f"validation share {share:g}", "not between 0 and 1",
                          "For example 0.2; or name the clips.")  # fmt: skip
-    groups: dict[str, list[str]] = {}
-    for clip in sorted(set(clips)):
-        groups.setdefault(_group(clip, subjects), []).append(clip)
+    groups = groups_of(clips, subjects)
     if len(groups) < 2:
         known = f"all {len(clips)} clips belong to one subject" if clips else "there are no clips"
         raise GrjcaError("split", f"validation share {share:g}", f"{known}: a side would be empty",
                          "Name the validation clips to split within a subject.")  # fmt: skip
-    order = sorted(groups)
+    order = list(groups)
     random.Random(seed).shuffle(order)  # noqa: S311 - a draw of clips, not a secret
     target = share * len(set(clips))
     chosen: set[str] = set()
@@ -104,17 +150,17 @@ def _group(clip: str, subjects: Mapping[str, str | None]) -> str:
     return subjects.get(clip) or video_of(without_extension(clip))
 
 
-def _notes(
-    train: Sequence[str], val: Sequence[str], subjects: Mapping[str, str | None]
-) -> tuple[str, ...]:
+def _notes(sides: Sequence[Collection[str]], subjects: Mapping[str, str | None]) -> tuple[str, ...]:
     notes = []
-    unknown = [clip for clip in (*train, *val) if not subjects.get(clip)]
+    clips = sorted(itertools.chain.from_iterable(sides))
+    unknown = [clip for clip in clips if not subjects.get(clip)]
     if unknown:
         notes.append(
-            f"the subject of {len(unknown)} of {len(train) + len(val)} clips is not known "
+            f"the subject of {len(unknown)} of {len(clips)} clips is not known "
             f"({shown(unknown)}): each counts as a subject of its own"
         )
-    both = {_group(c, subjects) for c in train} & {_group(c, subjects) for c in val}
+    groups = [{_group(clip, subjects) for clip in side} for side in sides]
+    both = {group for one, other in itertools.combinations(groups, 2) for group in one & other}
     if both:
         notes.append(
             f"on both sides of the split: {shown(sorted(both))}; "

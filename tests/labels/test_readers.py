@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,11 @@ def test_csv_by_time_and_frame_before_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("clip,valence\na,.1\n", "the header is 'clip,valence'"),
+        ("clip,mood\na,.1\n", "the header is 'clip,mood'"),
+        ("clip,valence\na,.1\na,.2\n", "line 3: a second row for clip a"),
+        ("clip,frame,valence,rater\na,0,.1,\n", "line 2: the cell 'rater' is empty"),
+        ("clip,frame,valence,rater\na,0,.1,p\na,0,.2,p\n", "two rows for frame 0"),
+        ("clip,frame,valence\na,1" + "0" * 400 + ",.1\n", "is not a whole number"),
         ("frame,valence\n0,.1\n", "the header is"),
         ("clip,frame\na,0\n", "the header is"),
         ("clip,frame,valence\n", "no row below the header"),
@@ -128,8 +133,39 @@ def test_bad_csv_names_file_and_cause(tmp_path: Path, text: str, says: str) -> N
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(GrjcaError, match="no such file or folder"):
         read_labels(tmp_path / "none")
-    with pytest.raises(GrjcaError, match=r"holds no \.txt file"):
+    with pytest.raises(GrjcaError, match="the folder holds no labels"):
         read_labels(tmp_path)
+
+
+def test_forms_side_by_side_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("valence\n0\n")
+    (tmp_path / "b.csv").write_text("clip,valence\nb,0\n")
+    with pytest.raises(GrjcaError, match=r"labels of several forms: a\.txt, b\.csv"):
+        read_labels(tmp_path)
+
+
+def test_one_file_of_a_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("valence\n0.5\n")
+    (tmp_path / "b.json").write_text('{"frames": {"1": {"arousal": 5}}}')
+    text, json = read_labels(tmp_path / "a.txt"), read_labels(tmp_path / "b.json")
+    assert (list(text.clips), text.names) == (["a"], ("valence",))
+    assert (list(json.clips), json.names) == (["b"], ("arousal",))
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.csv.gz"])
+def test_a_table_may_be_packed(tmp_path: Path, name: str) -> None:
+    text = b"clip,time,valence\na,0.5,.1\n"
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    for path in (tmp_path / name, tmp_path):
+        np.testing.assert_array_equal(read_labels(path).clips["a"].time, [0.5])
+
+
+@pytest.mark.parametrize("cut", [5, 30])
+def test_a_damaged_pack(tmp_path: Path, cut: int) -> None:
+    packed = gzip.compress(b"clip,time,valence\n" + b"a,0.5,.1\n" * 50, mtime=0)
+    (tmp_path / "x.csv.gz").write_bytes(packed[:cut])
+    with pytest.raises(GrjcaError, match=r"x\.csv\.gz: labels: not a readable text file"):
+        read_labels(tmp_path / "x.csv.gz")
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
