@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from grjca.api import PredictResult, predict, train
     from grjca.cache.store import FeatureStore
     from grjca.errors import GrjcaError, UsageError
+    from grjca.evaluation.run import evaluate, submit
     from grjca.exchange import export_features, import_features
     from grjca.fusion.config import FusionConfig
+    from grjca.fusion.data_config import DataConfig
     from grjca.fusion.model import FusionModel
     from grjca.fusion.train_config import TrainConfig
     from grjca.pipeline.batch import extract
@@ -31,11 +33,14 @@ _HOMES = {
     "extract": "grjca.pipeline.batch",
     "train": "grjca.api",
     "predict": "grjca.api",
+    "evaluate": "grjca.evaluation.run",
+    "submit": "grjca.evaluation.run",
     "PredictResult": "grjca.api",
     "import_features": "grjca.exchange",
     "export_features": "grjca.exchange",
     "FeatureStore": "grjca.cache.store",
     "ExtractConfig": "grjca.pipeline.config",
+    "DataConfig": "grjca.fusion.data_config",
     "TrainConfig": "grjca.fusion.train_config",
     "FusionConfig": "grjca.fusion.config",
     "FusionModel": "grjca.fusion.model",
@@ -44,6 +49,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DataConfig",
     "ExtractConfig",
     "FeatureStore",
     "FusionConfig",
@@ -52,10 +58,12 @@ __all__ = [
     "PredictResult",
     "TrainConfig",
     "UsageError",
+    "evaluate",
     "export_features",
     "extract",
     "import_features",
     "predict",
+    "submit",
     "train",
 ]
 

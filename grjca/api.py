@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,17 @@ from tqdm import tqdm
 from grjca.cache import FeatureStore
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.checkpoint import Checkpoint, load_checkpoint
+from grjca.fusion.initial import settings_of
+from grjca.fusion.lag import find_label_delay
 from grjca.fusion.predictor import Prediction, predict_stored
 from grjca.fusion.presets import preset as find_preset
-from grjca.fusion.train_config import TrainConfig
+from grjca.fusion.settings import Given, read_settings, resolve
+from grjca.fusion.sides import choose_split
 from grjca.fusion.trainer import TrainResult
 from grjca.fusion.trainer import train as fit
 from grjca.fusion.writers import WRITERS
 from grjca.labels.matching import match
 from grjca.labels.readers import read_labels
-from grjca.labels.splits import split
-from grjca.labels.subjects import subject_of
 from grjca.pipeline.batch import extract, gather, run
 from grjca.pipeline.config import Components, check_same_weights, config_from_recipe
 from grjca.pipeline.executors import single_threaded
@@ -42,60 +44,89 @@ def train(
     labels: str | Path,
     out: str | Path,
     *,
-    val: float | Sequence[str] = 0.2,
+    val: float | Sequence[str] | None = None,
     preset: str = "small",
+    settings: str | Path | None = None,
     model: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
     visual: str | None = None,
     audio: str | None = None,
+    init: str | Path | None = None,
+    find_delay: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
+    tensorboard: bool = False,
     progress: bool = False,
 ) -> TrainResult:
     """Train a fusion model on a store's features and keep the best weights.
 
     Args:
         store: The feature store's folder.
-        labels: Folder of Aff-Wild2 text files, or one CSV.
-        out: The RUN folder: checkpoint, ``metrics.csv``, ``config.yaml``, ``curves.png``.
-        val: Share of clips to validate on, or their names; whole clips, grouped by subject.
-        preset: Named settings that ``model`` and ``config`` add to.
+        labels: Annotations in one of the forms that ``grjca.labels.readers`` knows.
+        out: The RUN folder: checkpoints, ``metrics.csv``, ``config.yaml``, ``curves.png``.
+        val: Share of clips to validate on, or their names; whole clips, grouped by subject. None
+            for the partition that annotations or store name, else a share of 0.2.
+        preset: Named settings that all the others go over.
+        settings: A YAML file of settings; ``model``, ``config`` and ``data`` go over it.
         model: Values for fields of ``FusionConfig``, for example ``{"fusion": "rjca"}``.
         config: Values for fields of ``TrainConfig``, for example ``{"epochs": 20}``.
+        data: Values for fields of ``DataConfig``, for example ``{"folds": 6, "fold": 1}``.
         visual: The visual embedder; None for the only one the store has.
         audio: The audio embedder; None for the only one the store has.
+        init: A RUN folder or checkpoint to start from. Its model settings, window, hop, rate and
+            embedders then go over the preset's.
+        find_delay: Find the annotations' delay on folds of the training clips, by ridge
+            regression, and train with it; what was found is warned of where it is uncertain.
         overwrite: Replace a run that the folder holds.
+        resume: Go on with the run in the folder, or start it where there is none.
+        tensorboard: Write the curves for TensorBoard as well.
         progress: Draw a progress bar on standard error.
 
     Returns:
         The best epoch, its validation CCC, and a row per epoch.
 
     Raises:
-        UsageError: Unknown settings, a folder in use, a split with an empty side.
-        GrjcaError: Labels that do not fit the store's clips, damaged features, a full disk.
+        UsageError: Unknown settings, a folder in use, a split with an empty side, a run to go on
+            with that was started otherwise.
+        GrjcaError: Labels or a checkpoint that do not fit the store's clips, damaged features, a
+            full disk.
     """
+    start = load_checkpoint(Path(init)) if init is not None else None
+    named = {"val": val, "visual": visual, "audio": audio}
+    about_data = {name: value for name, value in named.items() if value is not None}
+    found = find_preset(preset)
+    given = Given(model or {}, config or {}, {**(data or {}), **about_data})
+    if settings is not None:
+        given = given.over(read_settings(Path(settings)))
+    if start is not None:
+        given = given.over(settings_of(start))
+    resolved = resolve(given.over(Given(found.model, found.train)))
     features = FeatureStore(store)
     annotations = match(read_labels(Path(labels)), features.clips()).labels
-    chosen = find_preset(preset)
-    settings = _train_config({**chosen.train, **(config or {})})
-    subjects = {
-        clip: subject_of(clip, annotations, features.about(clip).get("subject"))
-        for clip in annotations.clips
-    }
-    sides = split(sorted(annotations.clips), subjects, val, settings.seed)
+    sides = choose_split(features, annotations, resolved.data, resolved.train.seed)
+    about = resolved.data
+    if find_delay:
+        sweep = find_label_delay(features, annotations, sides, about)
+        for note in sweep.notes:
+            warnings.warn(note, stacklevel=2)
+        about = dataclasses.replace(about, label_delay=sweep.best)
     result = fit(
-        features, annotations, sides, {**chosen.model, **(model or {})}, settings, Path(out),
-        visual=visual, audio=audio, overwrite=overwrite, progress=progress,
-    )  # fmt: skip
+        features,
+        annotations,
+        sides,
+        resolved.model,
+        resolved.train,
+        Path(out),
+        data=about,
+        init=start,
+        overwrite=overwrite,
+        resume=resume,
+        tensorboard=tensorboard,
+        progress=progress,
+    )
     plot_training(result.out / "curves.png", result.rows)
     return result
-
-
-def _train_config(values: Mapping[str, Any]) -> TrainConfig:
-    try:
-        return TrainConfig(**values)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(field.name for field in dataclasses.fields(TrainConfig))
-        raise UsageError("train", "settings", str(error), f"Settings: {known}.") from error
 
 
 @dataclass(frozen=True)

@@ -9,31 +9,51 @@ import click
 
 import grjca
 from grjca.commands import options
+from grjca.fusion.config import FUSIONS
 
 if TYPE_CHECKING:
     from grjca.fusion.trainer import TrainResult
+
+
+class _SecondsOrAuto(click.ParamType[float | str]):
+    """Seconds, or the word ``auto``."""
+
+    name = "SECONDS|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        return "auto" if value == "auto" else float(click.FLOAT.convert(value, param, ctx))
+
+
+_DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align")
 
 
 @click.command()
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Feature store.")
 @click.option(
     "--labels", required=True, type=click.Path(path_type=Path),
-    help="Folder of Aff-Wild2 text files, or one CSV (clip,frame|time,valence,arousal).",
+    help="Annotations: Aff-Wild2's tree or text files, AFEW-VA's json files, CSV tables.",
 )  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--preset", default="small", show_default=True, help="Settings: small or paper.")
 @click.option(
-    "--val", type=options.ClipsOrShare(), default="0.2", show_default=True,
-    help="Validation: a share of the clips, names separated by commas, or @list.txt.",
+    "--config", "settings", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file of settings that go over the preset's; 'grjca config show' prints all.",
 )  # fmt: skip
 @click.option(
-    "--fusion", type=click.Choice(["grjca", "rjca", "concat"]), default="grjca", show_default=True
-)
-@click.option("--preset", default="small", show_default=True, help="Settings: small or paper.")
+    "--val", type=options.ClipsOrShare(),
+    help="Validation: a share of the clips, names separated by commas, or @list.txt."
+    "  [default: the partition that labels or store name, else 0.2]",
+)  # fmt: skip
+@click.option("--folds", type=click.IntRange(2), help="Roll this many folds over the clips.")
+@click.option("--fold", type=click.IntRange(1), help="Validate on this one of them, from 1.")
+@click.option("--fusion", type=click.Choice(FUSIONS), help="[default: grjca]")
 @click.option("--visual", help="Visual embedder, if the store has several.")
 @click.option("--audio", help="Audio embedder, if the store has several.")
 @click.option(
-    "--modality", type=click.Choice(["both", "visual", "audio"]), default="both",
-    show_default=True, help="Train on one modality alone.",
+    "--modality", type=click.Choice(["both", "visual", "audio"]),
+    help="Train on one modality alone.",
 )  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="At most this many epochs.")
 @click.option("--batch", type=click.IntRange(1), help="Windows per step.")
@@ -42,29 +62,60 @@ if TYPE_CHECKING:
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.")
 @click.option("--seed", type=int, help="Seed of weights, dropout and order.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+@click.option("--amp", is_flag=True, default=None, help="Mixed precision, on CUDA.")
+@click.option("--compile", is_flag=True, default=None, help="torch.compile the model, on CUDA.")
+@click.option(
+    "--label-delay", type=_SecondsOrAuto(), metavar="SECONDS|auto",
+    help="Seconds by which annotations come after what they are about; auto finds it on the "
+    "training clips.",
+)  # fmt: skip
+@click.option(
+    "--align", type=click.Choice(["error", "truncate"]),
+    help="Labels that do not match a clip's frames: refuse, or cut.  [default: error]",
+)  # fmt: skip
+@click.option(
+    "--init", type=click.Path(exists=True, path_type=Path),
+    help="Start from the weights of this run or checkpoint, with its model's settings.",
+)  # fmt: skip
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard as well.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out, or start it if there is none."
+)
 @click.option("--overwrite", is_flag=True, help="Replace a run in --out.")
 @options.quiet
 def train(
     store: Path,
     labels: Path,
     out: Path,
-    val: float | list[str],
-    fusion: str,
     preset: str,
-    visual: str | None,
-    audio: str | None,
-    modality: str,
+    settings: Path | None,
+    fusion: str | None,
+    modality: str | None,
+    init: Path | None,
+    tensorboard: bool,
+    resume: bool,
     overwrite: bool,
     quiet: bool,
-    **settings: Any,
+    **given: Any,
 ) -> None:
-    """Train a fusion model on a store's features; the best checkpoint lands in --out."""
-    config = {name: value for name, value in settings.items() if value is not None}
-    if modality != "both":
-        config["modalities"] = (modality,)
+    """Train a fusion model on a store's features; the best checkpoint lands in --out.
+
+    Settings come from --preset, --init, --config and the other options; the later count.
+    """
+    asked = {name: value for name, value in given.items() if value is not None}
+    data = {name: asked.pop(name) for name in _DATA if name in asked}
+    find_delay = data.get("label_delay") == "auto"
+    if find_delay:
+        del data["label_delay"]
+    if modality is not None:
+        asked["modalities"] = ("visual", "audio") if modality == "both" else (modality,)
     result = grjca.train(
-        store, labels, out, val=val, preset=preset, model={"fusion": fusion}, config=config,
-        visual=visual, audio=audio, overwrite=overwrite, progress=not quiet,
+        store, labels, out, preset=preset, settings=settings,
+        model={} if fusion is None else {"fusion": fusion}, config=asked, data=data,
+        init=init, find_delay=find_delay, overwrite=overwrite, resume=resume,
+        tensorboard=tensorboard,
+        progress=not quiet,
     )  # fmt: skip
     _print_training(result)
 
@@ -72,5 +123,11 @@ def train(
 def _print_training(result: TrainResult) -> None:
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result.best_ccc.items())
     click.echo(f"best epoch {result.best_epoch} of {len(result.rows)}: validation CCC {reached}")
-    for name in ("model.safetensors", "metrics.csv", "config.yaml", "curves.png"):
+    for name in (
+        "model.safetensors",
+        "last.safetensors",
+        "metrics.csv",
+        "config.yaml",
+        "curves.png",
+    ):
         click.echo(f"  {result.out / name}")

@@ -1,4 +1,4 @@
-"""Joint cross-attention between two modalities, and its recursion.
+"""Cross-attention between two modalities; joint cross-attention, and its recursion.
 
 Symbols as in the paper (arXiv 2503.12261): B clips, T frames, d_v and d_a features per frame of
 the visual and the audio modality, d = d_v + d_a.
@@ -16,6 +16,78 @@ from grjca.fusion.masked import zero_padding
 
 States = list[Tensor]
 """X^(0), X^(1), ... of one modality, each (B, T, d_m) with 0 in padding."""
+
+
+def starting_states(visual: Tensor, audio: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """X_v^(0) and X_a^(0): features of every frame at length 1, 0 in padding.
+
+    Args:
+        visual: (B, T, d_v) float; anything in padding.
+        audio: (B, T, d_a) float; anything in padding.
+        frames: (B, T) bool, true for real frames.
+    """
+    return (
+        functional.normalize(zero_padding(visual, frames), dim=-1),
+        functional.normalize(zero_padding(audio, frames), dim=-1),
+    )
+
+
+class CrossAttention(nn.Module):
+    """Each modality is read where it correlates with the other's frame (arXiv 2111.05222).
+
+    With frames as columns, X_m in R^(d_m x T), and one learned W in R^(d_a x d_v)::
+
+        Z = X_a^T W X_v                                    (T, T), audio frames x visual frames
+        A_a = softmax over audio frames of Z / tau         A_v = the same of Z^T / tau
+        X_m <- tanh(X_m + dropout(X_m A_m))
+
+    Column j of X_a A_a is the mean of the clip's audio features, weighted by how well they go with
+    visual frame j. The weights are shares of the real frames, so that any length is served and a
+    repeated clip gives its own outputs, repeated; time grows with T^2, memory does not. Dropout
+    is not in the source.
+
+    Args:
+        visual_width: d_v.
+        audio_width: d_a.
+        temperature: tau; the smaller, the fewer frames are read.
+        dropout: Share dropped from the attended features in training.
+    """
+
+    def __init__(
+        self, visual_width: int, audio_width: int, temperature: float, dropout: float
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.correlation = nn.Linear(visual_width, audio_width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, visual: Tensor, audio: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend.
+
+        Args:
+            visual: (B, T, d_v) float, 0 in padding.
+            audio: (B, T, d_a) float, 0 in padding.
+            frames: (B, T) bool, true for real frames.
+
+        Returns:
+            The two modalities after it, shaped as before, 0 in padding.
+        """
+        # A clip of padding alone must have something to read, or its weights are 0 / 0.
+        read = frames | ~frames.any(dim=1, keepdim=True)
+        return (
+            self._attend(audio @ self.correlation.weight, visual, read, frames),
+            self._attend(self.correlation(visual), audio, read, frames),
+        )
+
+    def _attend(self, asking: Tensor, x: Tensor, read: Tensor, frames: Tensor) -> Tensor:
+        attended = functional.scaled_dot_product_attention(
+            asking.unsqueeze(1),
+            x.unsqueeze(1),
+            x.unsqueeze(1),
+            attn_mask=read[:, None, None, :],
+            scale=1.0 / self.temperature,
+        ).squeeze(1)
+        return zero_padding(torch.tanh(x + self.dropout(attended)), frames)
 
 
 class JointCrossAttention(nn.Module):
@@ -148,8 +220,8 @@ class RecursiveAttention(nn.Module):
         Raises:
             ValueError: Keys are mixed along time and T is not ``window``.
         """
-        visual_states = [functional.normalize(zero_padding(visual, frames), dim=-1)]
-        audio_states = [functional.normalize(zero_padding(audio, frames), dim=-1)]
+        start_visual, start_audio = starting_states(visual, audio, frames)
+        visual_states, audio_states = [start_visual], [start_audio]
         for layer in self.layers:
             v, a = layer(visual_states[-1], audio_states[-1], frames)
             visual_states.append(v)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import platform
 from collections.abc import Mapping
@@ -12,24 +11,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 import grjca
 from grjca.errors import GrjcaError
-from grjca.files import written_in_one_step
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
 from grjca.fusion.model import FusionModel
+from grjca.fusion.tensor_file import FileKind, read_tensors, write_tensors
 
-FORMAT = "grjca.checkpoint"
-VERSION = 1
 FILE = "model.safetensors"
-"""Name of the checkpoint inside a RUN folder."""
+"""Name of the checkpoint with the best weights inside a RUN folder."""
 
-_KEY = "grjca"
+LAST = "last.safetensors"
+"""Name of the checkpoint with the weights of the last epoch that was saved."""
+
 _REMEDY = "Give a RUN folder of 'grjca train', or the model.safetensors inside it."
+CHECKPOINT = FileKind("checkpoint", "grjca.checkpoint", 1, _REMEDY)
 _LIBRARIES = ("torch", "numpy", "safetensors")
 
 
@@ -48,6 +46,8 @@ class Checkpoint:
         audio: Name of the audio embedder; None when the training clips had no sound.
         mapping: How the annotations' numbers became numbers in [-1, 1].
         meta: The rest: training configuration, split, validation CCC, versions.
+        clip_level: It was trained on one label per clip: the mean over a clip's frames is what
+            was learned, the single frames were not.
     """
 
     model: FusionModel
@@ -60,6 +60,7 @@ class Checkpoint:
     audio: str | None
     mapping: str
     meta: dict[str, Any]
+    clip_level: bool = False
 
     @property
     def fusion(self) -> FusionConfig:
@@ -88,20 +89,11 @@ def save_checkpoint(
         GrjcaError: The file cannot be written.
     """
     document = {
-        "format": FORMAT,
-        "version": VERSION,
         "fusion": dataclasses.asdict(config),
         "versions": _versions(),
         **meta,
     }
-    text = json.dumps(without_nan(document), allow_nan=False, sort_keys=True)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
-    with written_in_one_step(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={_KEY: text})
-        except SafetensorError as error:
-            # The library reports a full disk as an error of its own.
-            raise OSError(str(error)) from error
+    write_tensors(path, CHECKPOINT, without_nan(document), weights)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -117,7 +109,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not file.is_file():
         where = f"the folder holds no {FILE}" if path.is_dir() else "no such file or folder"
         raise GrjcaError("checkpoint", path, where, _REMEDY)
-    document, weights = _read(file)
+    document, weights = read_tensors(file, CHECKPOINT)
     try:
         config = FusionConfig(**document.pop("fusion"))
         inputs = Inputs(config.visual_dim, config.audio_dim, tuple(document.pop("modalities")))
@@ -133,6 +125,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             visual=document.pop("visual"),
             audio=document.pop("audio"),
             mapping=str(document.pop("mapping")),
+            # Checkpoints from before labels of whole clips do not say.
+            clip_level=bool(document.pop("clip_level", False)),
             meta=document,
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -141,39 +135,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(9)
-        # A zip or a pickle's protocol mark: what torch.save writes. Safetensors starts with the
-        # length of its header, which may look like either, and then the header's brace.
-        if start.startswith((b"PK", b"\x80")) and not start.endswith(b"{"):
-            raise GrjcaError("checkpoint", file, "a pickle of torch.save, which is not loaded "
-                             "because it can run code", _REMEDY)  # fmt: skip
-        with safe_open(file, framework="pt") as opened:
-            text = (opened.metadata() or {}).get(_KEY)
-            document = json.loads(text) if text else None
-            if not isinstance(document, dict) or document.get("format") != FORMAT:
-                cause = "safetensors, but not written by 'grjca train'"
-                raise GrjcaError("checkpoint", file, cause, _REMEDY)
-            version = document["version"]
-            if not isinstance(version, int) or version > VERSION:
-                cause = f"checkpoint version {version}, this program reads up to {VERSION}"
-                raise GrjcaError("checkpoint", file, cause, "Update grjca.")
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        cause = f"not a readable safetensors file ({error})"
-        raise GrjcaError("checkpoint", file, cause, _REMEDY) from error
-    return document, weights
-
-
 def _versions() -> dict[str, str]:
     libraries = {name: metadata.version(name) for name in _LIBRARIES}
     return {"grjca": grjca.__version__, "python": platform.python_version(), **libraries}
 
 
 def without_nan(value: Any) -> Any:
-    """A JSON-able value with None for every float that JSON cannot write."""
+    """A value as JSON and YAML keep it: lists for tuples, None for NaN and infinity."""
     if isinstance(value, Mapping):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FUSIONS = ("grjca", "rjca", "concat")
-"""Gated recursive joint cross-attention, the same without gates, plain concatenation."""
+FUSIONS = ("concat", "ca", "jca", "rjca", "grjca", "hgrjca")
+"""Concatenation; cross-attention; joint cross-attention once, recursively, recursively with a gate
+per modality, recursively with a gate at every iteration and one across their outputs."""
 
 OUTPUTS = ("valence", "arousal")
 TEMPORAL = ("tcn", "none")
 TIME_MIXES = ("none", "dense")
+HEADS = ("joint", "separate")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class FusionConfig:
         audio_channels: Width of each block of the audio encoder.
         kernel: Taps of each convolution.
         temporal_dropout: Share dropped after each convolution in training.
-        iterations: L, how often the attention is applied.
-        temperature: tau of the gates' softmax.
-        attention_dropout: Share dropped from the correlations and the attended features.
-        time_mix: ``none`` (any length) or ``dense`` (a window x window matrix along time).
+        iterations: L, how often ``rjca``, ``grjca`` and ``hgrjca`` attend; ``ca`` and ``jca``
+            attend once whatever it says.
+        temperature: tau of the softmax in the gates and in ``ca``.
+        attention_dropout: Share dropped from the correlations (but for ``ca``, which has a
+            softmax there) and from the attended features.
+        time_mix: ``none`` (any length) or ``dense`` (a window x window matrix along time), for the
+            joint attention.
         window: Frames per window: the length a dense time-mix is tied to, and the reference
             length that the correlations are scaled to without one.
+        head: ``joint`` for one model with all outputs, ``separate`` for a model of its own, from
+            the encoders on, for each of them.
         head_hidden: Width of the head's hidden layer.
         modality_dropout: Probability, per clip and modality in training, that the modality is
             treated as missing; never both at once.
@@ -58,6 +65,7 @@ class FusionConfig:
     attention_dropout: float = 0.6
     time_mix: str = "none"
     window: int = 300
+    head: str = "joint"
     head_hidden: int = 256
     modality_dropout: float = 0.0
 
@@ -68,6 +76,7 @@ class FusionConfig:
             ("fusion", FUSIONS),
             ("temporal", TEMPORAL),
             ("time_mix", TIME_MIXES),
+            ("head", HEADS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")

@@ -156,6 +156,7 @@ def take_rows(features: ClipFeatures, rows: slice) -> ClipFeatures:
         features.visual_valid[rows],
         None if features.audio is None else features.audio[rows],
         features.audio_valid[rows],
+        None if features.index is None else features.index[rows],
     )
 
 
@@ -176,6 +177,10 @@ class Batch:
     visual_valid: Tensor
     audio_valid: Tensor
     frames: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; a copy to a GPU does not make the caller wait."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self.arguments))
 
     @property
     def arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

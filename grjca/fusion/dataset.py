@@ -1,33 +1,28 @@
-"""The labelled clips of a training: read from memory or from the store, cut into windows."""
+"""The labelled clips of a training, read from memory or from the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from grjca.cache.records import ClipFeatures
 from grjca.errors import UsageError
 from grjca.fusion.data import (
     MODALITIES,
-    Batch,
     ClipSequence,
     FeatureSource,
     Inputs,
-    collate,
-    pad,
+    Window,
     take_rows,
 )
 from grjca.fusion.moments import Moments
 from grjca.fusion.recipe import owned
 from grjca.fusion.timeline import frame_rate, make_timeline
-from grjca.fusion.windows import windows
 from grjca.labels.records import Labels
-from grjca.labels.rows import labels_for_rows
+from grjca.labels.rows import Align, labels_for_rows
 
 BLOCK_ROWS = 4096
 """Rows read at once where a whole clip is gone through."""
@@ -39,7 +34,8 @@ class LabelledClip:
 
     Attributes:
         sequence: The clip at the model's rate.
-        labels: (T, K) float64 on the clip's frames, NaN where not labelled.
+        labels: (T, K) float64 on the clip's frames, NaN where not labelled; a label of the whole
+            clip stands in every row.
         target: (N, K) float64 on the model's rows.
     """
 
@@ -57,12 +53,14 @@ class ClipSet:
         inputs: Dimensions of the features.
         rate: The model's rows per second.
         in_memory: Whether the features are held in memory or read window by window.
+        clip_level: Whether each clip has one label for the whole of it.
     """
 
     clips: Mapping[str, LabelledClip]
     inputs: Inputs
     rate: float
     in_memory: bool
+    clip_level: bool
 
 
 class ClipRows:
@@ -89,7 +87,12 @@ class ClipRows:
 
     def time(self) -> NDArray[np.float64]:
         """(T,) the clip's frame times."""
-        return self._source.read(self.clip, None, None).time
+        return self.frames()[0]
+
+    def frames(self) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+        """(T,) the clip's frame times, and the source's frames where it was resampled."""
+        bare = self._source.read(self.clip, None, None)
+        return bare.time, bare.index
 
     def valid(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(T,) where a face was seen and where there is sound, read block by block."""
@@ -120,6 +123,8 @@ def load_clips(
     modalities: tuple[str, ...],
     rate: float | None,
     memory_limit: int,
+    align: Align = "error",
+    delay: float = 0.0,
 ) -> ClipSet:
     """Lay labels and time lines over the clips, and hold the features if they fit into memory.
 
@@ -134,8 +139,11 @@ def load_clips(
         audio: The audio embedder.
         outputs: The dimensions to learn.
         modalities: Those not withheld from the model.
-        rate: The model's rows per second; None for the median of the training clips.
+        rate: The model's rows per second; None for the median of the training clips, or 1 where
+            every clip has one row.
         memory_limit: Bytes that the features may take in memory.
+        align: What to do about labels that do not match a clip's frames.
+        delay: Seconds by which annotations come after what they are about.
 
     Raises:
         GrjcaError: Labels do not fit a clip's frames, or features are damaged.
@@ -143,9 +151,10 @@ def load_clips(
     """
     names = [*train, *val]
     readers = {clip: ClipRows(source, clip, visual, audio) for clip in names}
-    times = {clip: reader.time() for clip, reader in readers.items()}
+    frames = {clip: reader.frames() for clip, reader in readers.items()}
+    times = {clip: time for clip, (time, _) in frames.items()}
     inputs = Inputs(*_dimensions(readers), modalities)
-    chosen = rate or _median_rate([times[clip] for clip in train])
+    chosen = rate or _median_rate([times[clip] for clip in train], list(times.values()))
     columns = [labels.names.index(name) for name in outputs]
     width = 4 * (inputs.visual_dim + inputs.audio_dim)
     in_memory = sum(map(len, times.values())) * width <= memory_limit
@@ -153,12 +162,14 @@ def load_clips(
     for clip, reader in readers.items():
         if in_memory:
             reader.keep()
-        timeline = make_timeline(times[clip], chosen)
-        rows = labels_for_rows(labels.clips[clip], times[clip])[:, columns]
+        time, index = frames[clip]
+        timeline = make_timeline(time, chosen)
+        rows = labels_for_rows(labels.clips[clip], time, index=index, align=align, delay=delay)
+        rows = rows[:, columns]
         clips[clip] = LabelledClip(
             ClipSequence(clip, reader, timeline, inputs), rows, timeline.at_model_rows(rows)
         )
-    return ClipSet(clips, inputs, chosen, in_memory)
+    return ClipSet(clips, inputs, chosen, in_memory, labels.clip_level)
 
 
 def _dimensions(readers: Mapping[str, ClipRows]) -> tuple[int, int]:
@@ -174,8 +185,13 @@ def _dimensions(readers: Mapping[str, ClipRows]) -> tuple[int, int]:
     return found.get("visual", 1), found.get("audio", 1)
 
 
-def _median_rate(times: Sequence[NDArray[np.float64]]) -> float:
+def _median_rate(
+    times: Sequence[NDArray[np.float64]], everywhere: Sequence[NDArray[np.float64]]
+) -> float:
     rates = [frame_rate(time) for time in times if len(time) > 1]
+    if not rates and all(len(time) == 1 for time in everywhere):
+        # One vector per clip: any rate takes each as it is.
+        return 1.0
     if not rates:
         raise UsageError("train", "frame rate", "no training clip has two frames",
                          "Give the rate, or train on longer clips.")  # fmt: skip
@@ -191,55 +207,26 @@ def clip_moments(clips: Sequence[LabelledClip]) -> dict[str, Moments]:
     inputs = clips[0].sequence.inputs
     moments = {"visual": Moments(inputs.visual_dim), "audio": Moments(inputs.audio_dim)}
     for clip in clips:
-        # On the clip's own frames: how the model's rate repeats them should not weigh them.
-        sequence = replace(clip.sequence, timeline=replace(clip.sequence.timeline, index=None))
-        rows = len(clip.labels)
-        for start in range(0, rows, BLOCK_ROWS):
-            block = sequence.window(start, min(start + BLOCK_ROWS, rows))
+        for block in _blocks(clip):
             for name, moment in moments.items():
                 moment.add(getattr(block, name)[getattr(block, f"{name}_valid")])
     return moments
 
 
-@dataclass(frozen=True)
-class LabelledBatch:
-    """Windows with their labels: (B, T, K) float32 target, bool mask of what is labelled."""
+def check_features(clips: Sequence[LabelledClip]) -> None:
+    """Go through clips once, so that damage shows before hours of training and not after.
 
-    inputs: Batch
-    target: Tensor
-    mask: Tensor
-
-
-class WindowSet:
-    """The windows of clips that hold at least one labelled frame.
-
-    Args:
-        clips: The clips.
-        window: Rows per window.
-        hop: Rows between windows.
+    Raises:
+        GrjcaError: A row marked valid holds NaN or infinity, or dimensions differ.
     """
+    for clip in clips:
+        for _ in _blocks(clip):
+            pass
 
-    def __init__(self, clips: Sequence[LabelledClip], window: int, hop: int) -> None:
-        self._window = window
-        self._items = [
-            (clip, start, stop)
-            for clip in clips
-            for start, stop in windows(len(clip.sequence), window, hop)
-            if not np.isnan(clip.target[start:stop]).all()
-        ]
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def batch(self, chosen: Sequence[int]) -> LabelledBatch:
-        """Read windows by their numbers.
-
-        Raises:
-            GrjcaError: A row marked valid holds NaN or infinity.
-        """
-        items = [self._items[i] for i in chosen]
-        read = [clip.sequence.window(start, stop) for clip, start, stop in items]
-        target = pad([clip.target[start:stop] for clip, start, stop in items], self._window)
-        inputs = collate(read, self._window)
-        mask = ~target.isnan() & inputs.frames.unsqueeze(-1)
-        return LabelledBatch(inputs, torch.nan_to_num(target, nan=0.0).float(), mask)
+def _blocks(clip: LabelledClip) -> Iterator[Window]:
+    # On the clip's own frames: how the model's rate repeats them should not weigh them.
+    sequence = replace(clip.sequence, timeline=replace(clip.sequence.timeline, index=None))
+    rows = len(clip.labels)
+    for start in range(0, rows, BLOCK_ROWS):
+        yield sequence.window(start, min(start + BLOCK_ROWS, rows))

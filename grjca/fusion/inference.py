@@ -19,7 +19,8 @@ class ClipOutput:
 
     Attributes:
         values: (T, K) float64, in the order of the model's outputs.
-        gates: (T, L + 1) float64 by modality; empty for a fusion without gates.
+        gates: (T, n) float64 by the gate's name, as in ``FusionOutput.gates``; empty for a fusion
+            without gates.
     """
 
     values: NDArray[np.float64]
@@ -35,7 +36,8 @@ def run_clip(
     interpolated at the clip's own frame times. Features are read a batch of windows at a time.
 
     Args:
-        model: The model; it runs in evaluation mode and is left in the mode it was in.
+        model: The model, on whatever device; it runs in evaluation mode and is left in the mode it
+            was in.
         sequence: The clip at the model's rate.
         window: Rows per window.
         hop: Rows between windows.
@@ -50,15 +52,16 @@ def run_clip(
     count = np.zeros((rows, 1))
     values = np.zeros((rows, len(config.outputs)))
     gates: dict[str, NDArray[np.float64]] = {}
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for first in range(0, len(ranges), batch):
             chunk = ranges[first : first + batch]
             inputs = collate([sequence.window(*range_) for range_ in chunk], window)
-            output = model(*inputs.arguments)
-            predicted = output.prediction.double().numpy()
-            weights = {name: gate.double().numpy() for name, gate in output.gates.items()}
+            output = model(*inputs.to(device).arguments)
+            predicted = output.prediction.double().cpu().numpy()
+            weights = {name: gate.double().cpu().numpy() for name, gate in output.gates.items()}
             for name, weight in weights.items():
                 gates.setdefault(name, np.zeros((rows, weight.shape[2])))
             for i, (start, stop) in enumerate(chunk):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from grjca.fusion.attention import RecursiveAttention
 from grjca.fusion.config import FusionConfig
+from grjca.fusion.fusions import build_fusion
 from grjca.fusion.gates import TemperedGate
 from grjca.fusion.masked import MaskedBatchNorm1d, drop_modalities, zero_padding
-from grjca.fusion.temporal import build_encoder
-
-Fused = tuple[Tensor, dict[str, Tensor]]
-"""Fused features (B, T, d) and the gates' weights, as in ``FusionOutput``."""
+from grjca.fusion.modality import Encoder
 
 
 @dataclass(frozen=True)
@@ -26,156 +25,19 @@ class FusionOutput:
     Attributes:
         prediction: (B, T, K) in [-1, 1], in the order of ``FusionConfig.outputs``; 0 in padding,
             where it means nothing.
-        features: (B, T, d) fused features, 0 in padding.
-        gates: ``visual`` and ``audio``, each (B, T, L + 1): weight of the features before any
-            attention and after each iteration, summing to 1 (without meaning in padding); empty for
-            a fusion without gates.
+        features: (B, T, d) fused features, 0 in padding; those of all models side by side,
+            (B, T, K d), with a separate head.
+        gates: Weights (B, T, n) of each gate's n candidates, summing to 1 (without meaning in
+            padding); empty for a fusion without gates. ``grjca`` has ``visual`` and ``audio``, each
+            over X^(0..L): the features before any attention and after each iteration. ``hgrjca``
+            has, per modality, ``visual_l`` for l = 1..L over X^(0..l) and ``visual_across`` over
+            the gated features of iterations 1 to L. With a separate head the name of the output
+            stands before: ``valence_visual``.
     """
 
     prediction: Tensor
     features: Tensor
     gates: dict[str, Tensor]
-
-
-class ModalityInput(nn.Module):
-    """Standardises embeddings and puts a learned token where the modality is missing.
-
-    The token stands in standardised input space. It starts as a standard normal draw: of the size
-    of an ordinary frame but like none, so that missing differs from average from the first step.
-
-    Args:
-        width: Numbers per embedding, D.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.token = nn.Parameter(torch.randn(width))
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("std", torch.ones(width))
-
-    @torch.no_grad()
-    def set_statistics(self, mean: Tensor | NDArray[Any], std: Tensor | NDArray[Any]) -> None:
-        """Take over mean and deviation, (D,) each; a constant dimension is only centred.
-
-        Raises:
-            ValueError: Wrong length, not finite, or a negative deviation.
-        """
-        mean, std = torch.as_tensor(mean), torch.as_tensor(std)
-        if mean.shape != self.mean.shape or std.shape != self.std.shape:
-            raise ValueError(
-                f"mean and deviation must have {tuple(self.mean.shape)} numbers, "
-                f"got {tuple(mean.shape)} and {tuple(std.shape)}"
-            )
-        if not (mean.isfinite().all() and std.isfinite().all() and (std >= 0).all()):
-            raise ValueError("mean and deviation must be finite and the deviation not negative")
-        # A deviation within rounding of the mean is noise; dividing by it would blow the noise up.
-        constant = std <= 1e-6 * mean.abs()
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(constant, torch.ones_like(std), std))
-
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Standardise.
-
-        Args:
-            x: (B, T, D) float; anything where not present.
-            present: (B, T) bool.
-
-        Returns:
-            (B, T, D) in the dtype of the model.
-        """
-        here = present.unsqueeze(-1)
-        x = torch.where(here, x.to(self.mean.dtype), self.mean)
-        return torch.where(here, (x - self.mean) / self.std, self.token)
-
-
-class Encoder(nn.Module):
-    """One modality up to the fusion: input, temporal encoder, batch normalisation.
-
-    Args:
-        config: The model's configuration.
-        width_in: Numbers per embedding.
-        channels: Width of each temporal block.
-    """
-
-    def __init__(self, config: FusionConfig, width_in: int, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.input = ModalityInput(width_in)
-        self.temporal = build_encoder(
-            config.temporal, width_in, channels, config.kernel, config.temporal_dropout
-        )
-        self.norm = MaskedBatchNorm1d(channels[-1])
-
-    def forward(self, x: Tensor, present: Tensor, frames: Tensor) -> Tensor:
-        """(B, T, D) with anything where not present to X_m (B, T, d_m), 0 in padding."""
-        out: Tensor = self.norm(self.temporal(self.input(x, present), frames), frames)
-        return out
-
-
-class Concatenation(nn.Module):
-    """No attention: [X_v ; X_a]."""
-
-    def forward(self, visual: Tensor, audio: Tensor, frames: Tensor) -> Fused:
-        """(B, T, d_v) and (B, T, d_a), both 0 in padding, to (B, T, d)."""
-        del frames  # the inputs are 0 in padding already
-        return torch.cat((visual, audio), dim=-1), {}
-
-
-class RecursiveFusion(nn.Module):
-    """RJCA: [X_v^(L) ; X_a^(L)], the features after the last iteration.
-
-    Args:
-        config: The model's configuration.
-    """
-
-    def __init__(self, config: FusionConfig) -> None:
-        super().__init__()
-        self.attention = RecursiveAttention(
-            config.visual_width,
-            config.audio_width,
-            config.iterations,
-            config.window,
-            config.time_mix == "dense",
-            config.attention_dropout,
-        )
-
-    def forward(self, visual: Tensor, audio: Tensor, frames: Tensor) -> Fused:
-        """(B, T, d_v) and (B, T, d_a) to (B, T, d), 0 in padding."""
-        visual_states, audio_states = self.attention(visual, audio, frames)
-        return torch.cat((visual_states[-1], audio_states[-1]), dim=-1), {}
-
-
-class GatedRecursiveFusion(RecursiveFusion):
-    """GRJCA: each modality's gate, asked by X_m^(L), chooses between X_m^(0), ..., X_m^(L).
-
-    Args:
-        config: The model's configuration.
-    """
-
-    def __init__(self, config: FusionConfig) -> None:
-        super().__init__(config)
-        candidates = config.iterations + 1
-        self.gate_visual = TemperedGate(config.visual_width, candidates, config.temperature)
-        self.gate_audio = TemperedGate(config.audio_width, candidates, config.temperature)
-
-    def forward(self, visual: Tensor, audio: Tensor, frames: Tensor) -> Fused:
-        """(B, T, d_v) and (B, T, d_a) to (B, T, d), 0 in padding, and the gates' weights."""
-        visual_states, audio_states = self.attention(visual, audio, frames)
-        gated_visual, weights_visual = self.gate_visual(visual_states[-1], visual_states)
-        gated_audio, weights_audio = self.gate_audio(audio_states[-1], audio_states)
-        gates = {"visual": weights_visual, "audio": weights_audio}
-        return torch.cat((gated_visual, gated_audio), dim=-1), gates
-
-
-def build_fusion(config: FusionConfig) -> nn.Module:
-    """The fusion that a configuration names."""
-    if config.fusion == "concat":
-        return Concatenation()
-    if config.fusion == "rjca":
-        return RecursiveFusion(config)
-    return GatedRecursiveFusion(config)
 
 
 class Head(nn.Module):
@@ -207,6 +69,9 @@ class FusionModel(nn.Module):
     padding holds, nor, without a dense time-mix, on how much of it there is, nor, in evaluation,
     on the other clips of the batch. Linear layers start Xavier-uniform with zero bias.
 
+    With ``head="separate"`` and two outputs it is two models that share nothing but the draws of
+    modality dropout.
+
     Args:
         config: Shapes and behaviour.
     """
@@ -214,6 +79,13 @@ class FusionModel(nn.Module):
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
+        # One model of all outputs keeps its parts at the top, where checkpoints have them.
+        self.separate = nn.ModuleDict()
+        if config.head == "separate" and len(config.outputs) > 1:
+            for name in config.outputs:
+                alone = dataclasses.replace(config, outputs=(name,), modality_dropout=0.0)
+                self.separate[name] = FusionModel(alone)
+            return
         self.visual = Encoder(config, config.visual_dim, config.visual_channels)
         self.audio = Encoder(config, config.audio_dim, config.audio_channels)
         self.fusion = build_fusion(config)
@@ -222,7 +94,19 @@ class FusionModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def models(self) -> dict[str, FusionModel]:
+        """The models by output that a separate head consists of; empty for a single model."""
+        return {n: m for n, m in self.separate.items() if isinstance(m, FusionModel)}
+
+    def gates(self) -> dict[str, TemperedGate]:
+        """The gates, by the names that ``FusionOutput.gates`` has their weights under."""
+        if not self.separate:
+            return self.fusion.gates()
+        models = self.models().items()
+        return {f"{name}_{gate}": g for name, m in models for gate, g in m.gates().items()}
 
     def set_standardisation(
         self,
@@ -246,8 +130,9 @@ class FusionModel(nn.Module):
         Raises:
             ValueError: Wrong length, not finite, or a negative deviation.
         """
-        self.visual.input.set_statistics(visual_mean, visual_std)
-        self.audio.input.set_statistics(audio_mean, audio_std)
+        for model in self.models().values() or (self,):
+            model.visual.input.set_statistics(visual_mean, visual_std)
+            model.audio.input.set_statistics(audio_mean, audio_std)
 
     def forward(
         self,
@@ -278,6 +163,12 @@ class FusionModel(nn.Module):
             visual_present, audio_present = drop_modalities(
                 visual_present, audio_present, self.config.modality_dropout
             )
+        if self.separate:
+            outputs = {
+                name: model(visual, audio, visual_present, audio_present, frames)
+                for name, model in self.models().items()
+            }
+            return _side_by_side(outputs)
         features, gates = self.fusion(
             self.visual(visual, visual_present, frames),
             self.audio(audio, audio_present, frames),
@@ -300,3 +191,11 @@ class FusionModel(nn.Module):
                 raise ValueError(
                     f"{name}: wanted bool {shape}, got {mask.dtype} {tuple(mask.shape)}"
                 )
+
+
+def _side_by_side(outputs: Mapping[str, FusionOutput]) -> FusionOutput:
+    return FusionOutput(
+        torch.cat([output.prediction for output in outputs.values()], dim=-1),
+        torch.cat([output.features for output in outputs.values()], dim=-1),
+        {f"{n}_{gate}": w for n, out in outputs.items() for gate, w in out.gates.items()},
+    )

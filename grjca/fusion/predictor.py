@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ class Prediction:
         names: The predicted dimensions.
         face_valid: (T,) bool, a face was seen.
         audio_valid: (T,) bool, there is sound.
-        gates: (T, L + 1) float64 by modality (``visual``, ``audio``): the weight of the features
-            before any attention and after each iteration; empty for a fusion without gates.
+        gates: (T, n) float64, the weights of each gate's n candidates, by the gate's name as in
+            ``FusionOutput.gates``; empty for a fusion without gates and for a mean of models.
     """
 
     clip: str
@@ -99,6 +99,43 @@ def predict_stored(checkpoint: Checkpoint, source: FeatureSource, clip: str) -> 
     reader = ClipRows(source, clip, checkpoint.visual, checkpoint.audio)
     face, sound = reader.valid()
     return _predict(checkpoint, clip, reader.time(), reader, face, sound)
+
+
+def average(predictions: Sequence[Prediction]) -> Prediction:
+    """The mean of several models' predictions of one clip: of seeds, of folds, of dimensions.
+
+    Each dimension is the mean over the models that predict it, in the order in which dimensions
+    first appear, so that a model of valence and one of arousal together make both. A frame counts
+    as having a face or sound when a model saw one. Gates of different models weigh different
+    features: a mean of more than one has none.
+
+    Args:
+        predictions: Of one clip, at least one.
+
+    Raises:
+        ValueError: There is none, or they are of different clips or rows.
+    """
+    if not predictions:
+        raise ValueError("no predictions to average")
+    first = predictions[0]
+    if len(predictions) == 1:
+        return first
+    for other in predictions[1:]:
+        if other.clip != first.clip or not np.array_equal(other.time, first.time):
+            raise ValueError(f"predictions of {first.clip} and of {other.clip}, or other rows")
+    names = tuple(dict.fromkeys(name for own in predictions for name in own.names))
+    columns = []
+    for name in names:
+        able = [own for own in predictions if name in own.names]
+        columns.append(np.mean([own.values[:, own.names.index(name)] for own in able], axis=0))
+    return replace(
+        first,
+        values=np.stack(columns, axis=1),
+        names=names,
+        face_valid=np.any([own.face_valid for own in predictions], axis=0),
+        audio_valid=np.any([own.audio_valid for own in predictions], axis=0),
+        gates={},
+    )
 
 
 def _predict(

@@ -1,67 +1,106 @@
-"""The folder that a training fills: checkpoint, table of epochs, resolved configuration."""
+"""The folder that a training fills: checkpoints, table of epochs, state, resolved settings."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
-from collections.abc import Mapping
+import io
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from grjca.errors import UsageError
 from grjca.files import cannot_write, written_in_one_step
-from grjca.fusion.checkpoint import FILE, save_checkpoint, without_nan
+from grjca.fusion.checkpoint import FILE, LAST, save_checkpoint, without_nan
 from grjca.fusion.config import FusionConfig
+from grjca.fusion.resume import STATE, TrainState, load_state, save_state
+from grjca.fusion.settings import to_yaml
 
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"
 
+_FILES = (FILE, LAST, METRICS, CONFIG, STATE)
+_LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.\d+\.tmp")
 
-def check_folder(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds a run, unless it may be replaced.
+
+def check_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
+    """Refuse a folder that holds a run, unless it may be replaced or gone on with.
 
     Raises:
-        UsageError: The folder holds a run, or is a file.
+        UsageError: The folder holds a run, or is a file; a run that has no state to go on from.
     """
+    if overwrite and resume:
+        raise UsageError("train", "--resume and --overwrite", "a run either goes on or is replaced",
+                         "Leave one of them out.")  # fmt: skip
     if out.exists() and not out.is_dir():
         raise UsageError("train", out, "a file, not a folder", "Choose another --out.")
-    held = [name for name in (FILE, METRICS, CONFIG) if (out / name).exists()]
-    if held and not overwrite:
-        raise UsageError("train", out, f"the folder holds a run already ({', '.join(held)})",
+    held = [name for name in _FILES if (out / name).exists()]
+    if not held or overwrite or (resume and STATE in held):
+        return
+    if resume:
+        raise UsageError("train", out, f"a run ({', '.join(held)}) without {STATE} to go on from",
                          "Choose another --out, or say --overwrite.")  # fmt: skip
+    raise UsageError("train", out, f"the folder holds a run already ({', '.join(held)})",
+                     "Choose another --out, or say --resume or --overwrite.")  # fmt: skip
 
 
 class RunFolder:
     """The RUN folder while it fills.
 
+    The state is the one truth to go on from: it is written before any other file of a run, and
+    what a resumed run finds beside it is made to agree with it again.
+
     Args:
-        folder: The folder; made by :meth:`start`.
+        folder: The folder; made with the first file in it.
         config: The model's configuration.
-        meta: What the checkpoint records beside it.
+        meta: What the checkpoints record beside it.
+        settings: The resolved settings, and what was found, for ``config.yaml``.
+        run: What decides the run; a state of another is refused.
     """
 
-    def __init__(self, folder: Path, config: FusionConfig, meta: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: FusionConfig,
+        meta: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        run: Mapping[str, Any],
+    ) -> None:
         self.folder = folder
         self._config = config
         self._meta = meta
+        self._settings = settings
+        self._run = run
 
-    def start(self) -> None:
-        """Write the resolved configuration; remove what an earlier run left.
+    def start(self, state: TrainState) -> None:
+        """Replace what an earlier run left by a new run's beginning.
 
         Raises:
             GrjcaError: The folder cannot be written.
         """
-        for name in (FILE, METRICS):
-            try:
-                (self.folder / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(self.folder / name, error) from error
-        document = {"fusion": dataclasses.asdict(self._config), **self._meta}
-        with written_in_one_step(self.folder / CONFIG) as temporary:
-            temporary.write_text(yaml.safe_dump(without_nan(document), sort_keys=False))
+        self._remove(lambda name: name in _FILES)
+        self.save(state)
+        self._write_settings()
+
+    def resume(self) -> TrainState | None:
+        """The state to go on from; None where there is none. The other files are made to agree.
+
+        Raises:
+            UsageError: The state is that of a run with other settings, clips or features.
+            GrjcaError: The state is damaged, or the folder cannot be written.
+        """
+        if not (self.folder / STATE).exists():
+            return None
+        state = load_state(self.folder / STATE, self._run)
+        self._remove(lambda name: _LEFTOVER.fullmatch(name) is not None)
+        self._write_settings()
+        with written_in_one_step(self.folder / METRICS) as temporary:
+            temporary.write_text(_table(state.rows, header=True), encoding="utf-8")
+        if state.best:
+            self.keep(state.best, int(state.schedule["best_epoch"]), state.best_ccc)
+        return state
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add an epoch to the table; another program sees it at once.
@@ -71,19 +110,63 @@ class RunFolder:
         """
         path = self.folder / METRICS
         try:
-            with path.open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, list(row), lineterminator="\n")
-                if stream.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(row)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(_table([row], header=stream.tell() == 0))
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def keep(self, state: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]) -> None:
-        """Write the best weights so far.
+    def keep(self, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]) -> None:
+        """Write the checkpoint with the best weights so far.
 
         Raises:
             GrjcaError: The folder cannot be written.
         """
+        self._checkpoint(FILE, weights, epoch, reached)
+
+    def keep_last(
+        self, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]
+    ) -> None:
+        """Write the checkpoint with the weights that an epoch ended with.
+
+        Raises:
+            GrjcaError: The folder cannot be written.
+        """
+        self._checkpoint(LAST, weights, epoch, reached)
+
+    def save(self, state: TrainState) -> None:
+        """Write the state to go on from.
+
+        Raises:
+            GrjcaError: The folder cannot be written.
+        """
+        save_state(self.folder / STATE, state, self._run)
+
+    def _checkpoint(
+        self, name: str, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]
+    ) -> None:
         meta = {**self._meta, "epoch": epoch, "val_ccc": dict(reached)}
-        save_checkpoint(self.folder / FILE, self._config, state, meta)
+        save_checkpoint(self.folder / name, self._config, weights, meta)
+
+    def _write_settings(self) -> None:
+        with written_in_one_step(self.folder / CONFIG) as temporary:
+            temporary.write_text(to_yaml(without_nan(self._settings)), encoding="utf-8")
+
+    def _remove(self, which: Any) -> None:
+        if not self.folder.is_dir():
+            return
+        for path in list(self.folder.iterdir()):
+            if which(path.name):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise cannot_write(path, error) from error
+
+
+def _table(rows: Sequence[Mapping[str, float]], *, header: bool) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()

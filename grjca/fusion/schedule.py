@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,6 +54,25 @@ class Schedule:
         self._since = 0
         self.best_epoch = 0
         self.best_score = -math.inf
+
+    def state(self) -> dict[str, float]:
+        """All that :meth:`record` changes, as plain values."""
+        return {
+            "rate": self._rate,
+            "since": self._since,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+        }
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            KeyError: A value is missing.
+        """
+        self._rate, self._since = float(state["rate"]), int(state["since"])
+        self.best_epoch = int(state["best_epoch"])
+        self.best_score = float(state["best_score"])
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,11 @@ class TrainConfig:
         modalities: What the model is given; one that is left out counts as missing everywhere.
         threads: CPU threads; another number may change the last digits.
         memory_limit: Bytes of features held in memory; larger sets are read window by window.
+        device: ``auto`` (the first CUDA device, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+        amp: Mixed precision (bfloat16) in training; CUDA only.
+        compile: ``torch.compile`` the model for training; CUDA only.
+        save_seconds: Seconds of work that a killed run may lose: the state that ``resume`` goes
+            on from is written this often, in the middle of an epoch too; 0 for every step.
 
     Raises:
         ValueError: A value is out of its range; the message names it.
@@ -59,6 +65,10 @@ class TrainConfig:
     modalities: tuple[str, ...] = MODALITIES
     threads: int = 1
     memory_limit: int = 2 * 2**30
+    device: str = "auto"
+    amp: bool = False
+    compile: bool = False
+    save_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(self.modalities))
@@ -66,7 +76,7 @@ class TrainConfig:
         for name in ("epochs", "batch", "window", "hop", "stop_after", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_epochs", "plateau_patience", "min_lr"):
+        for name in ("weight_decay", "warmup_epochs", "plateau_patience", "min_lr", "save_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("lr", "rate"):
@@ -77,6 +87,8 @@ class TrainConfig:
             raise ValueError(f"hop must not exceed the window's {self.window}, got {self.hop}")
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f"plateau_factor must lie in (0, 1), got {self.plateau_factor}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
         if self.ccc_over not in ("batch", "window"):
             raise ValueError(f"ccc_over must be batch or window, got {self.ccc_over!r}")
 

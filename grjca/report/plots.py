@@ -53,8 +53,8 @@ def plot_prediction(
     """Draw a clip's prediction over time, with what the model had to go on below it.
 
     From the top: the predicted dimensions in [-1, 1], the labels as thin dashed lines; a strip
-    each for frames without a face and without sound; one panel per modality with its gate weights
-    as stacked bands. Clips of more than 4000 rows are reduced to 2000 stretches of equally many
+    each for frames without a face and without sound; one panel per gate with its weights as
+    stacked bands. Clips of more than 4000 rows are reduced to 2000 stretches of equally many
     rows: lines by their smallest and largest value, strips by "missing anywhere", gates by mean.
 
     Args:
@@ -65,8 +65,9 @@ def plot_prediction(
         names: K names of the dimensions.
         face_valid: (T,) bool, a face was seen.
         audio_valid: (T,) bool, there is sound.
-        gates: Modality to (T, L + 1) weights that add up to 1; column 0 weighs the features that
-            were not attended, column l those of iteration l.
+        gates: Name to (T, n) weights that add up to 1; column 0 weighs the features that were not
+            attended, column l those of iteration l. A name that ends in ``_across`` is a gate over
+            iterations 1 to n, without the features that were not attended.
         labels: (T, K) true values, NaN where not labelled.
 
     Raises:
@@ -75,7 +76,8 @@ def plot_prediction(
     """
     gates = gates or {}
     _check_rows(time, prediction, names, face_valid, audio_valid, gates, labels)
-    figure = Figure(figsize=(11, 3.9 + 1.25 * len(gates)), dpi=DPI, layout="constrained")
+    share = 1.25 if len(gates) <= 2 else 0.95
+    figure = Figure(figsize=(11, 3.9 + share * len(gates)), dpi=DPI, layout="constrained")
     grid = figure.add_gridspec(2 + len(gates), 1, height_ratios=[3.2, 0.45] + [1.1] * len(gates))
     panels = [figure.add_subplot(grid[0])]
     panels += [figure.add_subplot(grid[i], sharex=panels[0]) for i in range(1, 2 + len(gates))]
@@ -86,8 +88,8 @@ def plot_prediction(
     borders = np.append(edges[starts], edges[-1])
     _draw_lines(panels[0], time, starts, prediction, names, labels)
     _draw_strips(panels[1], borders, starts, face_valid, audio_valid)
-    for panel, (modality, weights) in zip(panels[2:], gates.items(), strict=True):
-        _draw_gates(panel, borders, starts, modality, weights)
+    for panel, (name, weights) in zip(panels[2:], gates.items(), strict=True):
+        _draw_gate(panel, borders, starts, name, weights)
 
     margin = 0.004 * (edges[-1] - edges[0])
     panels[0].set_xlim(edges[0] - margin, edges[-1] + margin)
@@ -177,9 +179,9 @@ def _check_rows(
     for name, array, shape in wanted:
         if array.shape != shape:
             raise ValueError(f"{name}: wanted {shape}, got {array.shape}")
-    for modality, weights in gates.items():
+    for name, weights in gates.items():
         if weights.ndim != 2 or len(weights) != rows or weights.shape[1] < 1:
-            raise ValueError(f"gates of {modality}: wanted ({rows}, L + 1), got {weights.shape}")
+            raise ValueError(f"gates of {name}: wanted ({rows}, n), got {weights.shape}")
 
 
 def _row_edges(time: Array) -> Array:
@@ -261,27 +263,29 @@ def _draw_strips(
     _legend(panel, handles=handles)
 
 
-def _draw_gates(panel: Axes, borders: Array, starts: Array, modality: str, weights: Array) -> None:
+def _draw_gate(panel: Axes, borders: Array, starts: Array, name: str, weights: Array) -> None:
     finite = np.isfinite(weights)
     count = np.add.reduceat(finite, starts, axis=0, dtype=np.int64)
     total = np.add.reduceat(np.where(finite, weights, 0.0), starts, axis=0)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     # The last stretch is repeated at the end of the clip, where its step stops.
     upper = np.cumsum(np.concatenate([mean, mean[-1:]]), axis=1)
-    layers = upper.shape[1]
+    first = 1 if name.endswith("_across") else 0
+    layers = first + upper.shape[1]
     colours: Sequence[Any] = _LAYERS
     if layers > len(_LAYERS):
         colours = [matplotlib.colormaps["cividis"](i / (layers - 1)) for i in range(layers)]
     lower = np.zeros(len(upper))
-    for i in range(layers):
+    for i, top in enumerate(upper.T, start=first):
         label = f"iteration {i}" if i else "unattended"
         panel.fill_between(
-            borders, lower, upper[:, i], step="post", color=colours[i], linewidth=0, label=label
+            borders, lower, top, step="post", color=colours[i], linewidth=0, label=label
         )
-        lower = upper[:, i]
+        lower = top
     panel.set_ylim(0, 1)
     panel.set_yticks([0, 0.5, 1])
-    panel.set_ylabel(f"{modality}\ngate")
+    words = [f"gate {word}" if word.isdecimal() else word for word in name.split("_")]
+    panel.set_ylabel("\n".join(words if len(words) > 1 else [*words, "gate"]))
     _finish(panel)
 
 

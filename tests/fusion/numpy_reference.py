@@ -5,7 +5,7 @@ Nothing of ``grjca.fusion`` is used but the names of the parameters in the state
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -122,10 +122,66 @@ def attention_states(
     return states
 
 
-def gate(p: dict[str, Array], name: str, states: list[Array], tau: float) -> tuple[Array, Array]:
-    weights = softmax(linear(p, f"{name}.score", states[-1]) / tau)
-    total = sum(weights[:, [i]] * x for i, x in enumerate(states))
+def cross_attention(
+    p: dict[str, Array], name: str, visual: Array, audio: Array, tau: float
+) -> tuple[Array, Array]:
+    """One clip's real frames, frame by frame of the other modality."""
+    visual, audio = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (visual, audio))
+    correlation = audio @ p[f"{name}.correlation.weight"] @ visual.T
+    out = []
+    for x, scores in ((visual, correlation), (audio, correlation.T)):
+        attended = np.zeros_like(x)
+        for other in range(len(x)):
+            shares = np.exp(scores[other] / tau) / np.exp(scores[other] / tau).sum()
+            for i, share in enumerate(shares):
+                attended[other] += share * x[i]
+        out.append(np.tanh(x + attended))
+    return out[0], out[1]
+
+
+def gate(
+    p: dict[str, Array], name: str, chooser: Array, candidates: list[Array], tau: float
+) -> tuple[Array, Array]:
+    weights = softmax(linear(p, f"{name}.score", chooser) / tau)
+    total = sum(weights[:, [i]] * x for i, x in enumerate(candidates))
     return relu(np.asarray(total)), weights
+
+
+def hierarchical_gate(
+    p: dict[str, Array], name: str, states: list[Array], tau: float
+) -> tuple[Array, dict[str, Array]]:
+    gated, weights = [], {}
+    for level in range(1, len(states)):
+        out, weights[str(level)] = gate(
+            p, f"{name}.at.{level - 1}", states[level], states[: level + 1], tau
+        )
+        gated.append(out)
+    out, weights["across"] = gate(p, f"{name}.across", states[-1], gated, tau)
+    return out, weights
+
+
+def fuse(
+    p: dict[str, Array], config: Any, visual: Array, audio: Array
+) -> tuple[Array, dict[str, Array]]:
+    """One clip's real frames after their encoders: fused features and the gates' weights."""
+    if config.fusion == "concat":
+        return np.concatenate([visual, audio], -1), {}
+    if config.fusion == "ca":
+        both = cross_attention(p, "fusion.attention", visual, audio, config.temperature)
+        return np.concatenate(both, -1), {}
+    iterations = 1 if config.fusion == "jca" else config.iterations
+    states = attention_states(p, "fusion.attention", visual, audio, iterations, config.window)
+    if config.fusion in ("jca", "rjca"):
+        return np.concatenate([states[0][-1], states[1][-1]], -1), {}
+    fused, gates = [], {}
+    for name, kept in zip(("visual", "audio"), states, strict=True):
+        if config.fusion == "grjca":
+            out, gates[name] = gate(p, f"fusion.gate_{name}", kept[-1], kept, config.temperature)
+        else:
+            out, weights = hierarchical_gate(p, f"fusion.gate_{name}", kept, config.temperature)
+            gates |= {f"{name}_{level}": w for level, w in weights.items()}
+        fused.append(out)
+    return np.concatenate(fused, -1), gates
 
 
 def reference(
@@ -142,6 +198,14 @@ def reference(
 
     Works on lists of unpadded clips; only the answer is padded (with zeros, as the model's).
     """
+    arguments = (visual, audio, visual_valid, audio_valid, lengths, training)
+    if config.head == "separate" and len(config.outputs) > 1:
+        parts = {}
+        for name in config.outputs:
+            start = f"separate.{name}."
+            own = {k.removeprefix(start): v for k, v in p.items() if k.startswith(start)}
+            parts[name] = reference(own, replace(config, outputs=(name,)), *arguments)
+        return side_by_side(parts)
     running: dict[str, Array] = {}
     clips: dict[str, list[Array]] = {}
     for name, x, valid, channels in (
@@ -159,21 +223,12 @@ def reference(
                 encoded.append(linear(p, f"{name}.temporal.linear", rows))
         clips[name] = batch_norm(p, f"{name}.norm", encoded, training, running)
 
-    fused, gates = [], {"visual": [], "audio": []}
+    fused, gates = [], {}
     for v, a in zip(clips["visual"], clips["audio"], strict=True):
-        if config.fusion == "concat":
-            fused.append(np.concatenate([v, a], -1))
-            continue
-        states = attention_states(p, "fusion.attention", v, a, config.iterations, config.window)
-        if config.fusion == "rjca":
-            fused.append(np.concatenate([states[0][-1], states[1][-1]], -1))
-            continue
-        gated = []
-        for name, kept in zip(("visual", "audio"), states, strict=True):
-            out, weights = gate(p, f"fusion.gate_{name}", kept, config.temperature)
-            gated.append(out)
-            gates[name].append(weights)
-        fused.append(np.concatenate(gated, -1))
+        out, weights = fuse(p, config, v, a)
+        fused.append(out)
+        for name, w in weights.items():
+            gates.setdefault(name, []).append(w)
 
     hidden = [linear(p, "head.hidden", x) for x in fused]
     hidden = [leaky(x) for x in batch_norm(p, "head.norm", hidden, training, running)]
@@ -187,9 +242,23 @@ def reference(
     return Reference(
         prediction=pad(prediction),
         features=pad(fused),
-        gates={k: pad(v) for k, v in gates.items() if v},
+        gates={k: pad(v) for k, v in gates.items()},
         encoded={k: pad(v) for k, v in clips.items()},
         running=running,
+    )
+
+
+def side_by_side(parts: dict[str, Reference]) -> Reference:
+    def named(which: str, between: str) -> dict[str, Array]:
+        items = ((n, getattr(part, which)) for n, part in parts.items())
+        return {between.format(n, k): v for n, values in items for k, v in values.items()}
+
+    return Reference(
+        prediction=np.concatenate([part.prediction for part in parts.values()], -1),
+        features=np.concatenate([part.features for part in parts.values()], -1),
+        gates=named("gates", "{}_{}"),
+        encoded=named("encoded", "{}_{}"),
+        running=named("running", "separate.{}.{}"),
     )
 
 

@@ -104,9 +104,9 @@ def test_a_header_whose_length_looks_like_a_pickle(tmp_path: Path, mark: bytes) 
 def test_other_files(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(3)}, path)
-    refused(path, "not written by 'grjca train'")
+    refused(path, "not a checkpoint written by .grjca train.")
     save_file({"a": torch.zeros(3)}, path, metadata={"grjca": "[1]"})
-    refused(path, "not written by 'grjca train'")
+    refused(path, "not a checkpoint written by .grjca train.")
     save_file({"a": torch.zeros(3)}, path, metadata={"grjca": "{"})
     refused(path, "not a readable safetensors file")
     path.write_text("valence,arousal\n")

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from toy_features import AUDIO_DIM, VISUAL_DIM, Toy, ToySource, make_clip, make_
 from grjca.cache.records import ClipFeatures
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.data import ClipSequence, Inputs, collate, take_rows
-from grjca.fusion.dataset import ClipSet, WindowSet, clip_moments, load_clips
+from grjca.fusion.dataset import ClipSet, clip_moments, load_clips
 from grjca.fusion.moments import Moments
 from grjca.fusion.timeline import is_at_rate, make_timeline
+from grjca.fusion.window_set import WindowSet
 from grjca.fusion.windows import windows
 
 
@@ -308,3 +310,32 @@ def test_a_set_without_pictures() -> None:
 def test_unknown_modalities(modalities: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="modalities"):
         Inputs(1, 1, modalities)
+
+
+def test_labels_follow_delay_alignment_and_resampled_clips() -> None:
+    toy = make_toy(2, 1)
+    first = toy.split.train[0]
+    truth = toy.truth[first].copy()
+
+    def labels_of(toy: Toy, **more: Any) -> np.ndarray:
+        clips = load_clips(
+            toy.source, toy.labels, toy.split.train, toy.split.val, visual="fer", audio="logmel",
+            outputs=("valence", "arousal"), modalities=("visual", "audio"), rate=None,
+            memory_limit=2**30, **more,
+        )  # fmt: skip
+        return clips.clips[first].labels
+
+    late = labels_of(toy, delay=0.4)
+    np.testing.assert_array_equal(late[:-10], truth[10:])
+    assert np.isnan(late[-10:]).all()
+    short = replace(toy, labels=row_labels({**toy.truth, first: truth[:-5]}))
+    with pytest.raises(GrjcaError, match="115 rows of labels"):
+        labels_of(short)
+    cut = labels_of(short, align="truncate")
+    np.testing.assert_array_equal(cut[:-5], truth[:-5])
+    assert np.isnan(cut[-5:]).all()
+    # A clip stored at half its rate: labels are those of the source's frames.
+    whole = toy.source.features[first]
+    half = replace(take_rows(whole, slice(0, None, 2)), index=np.arange(0, len(whole), 2))
+    resampled = replace(toy, source=ToySource({**toy.source.features, first: half}))
+    np.testing.assert_array_equal(labels_of(resampled), truth[::2])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy_reference import ccc_formula
 from torch import Tensor
+from torchmetrics.functional import concordance_corrcoef
 
 from grjca.fusion.loss import ccc_loss
 from grjca.fusion.metrics import ccc, pearson, rmse
@@ -80,6 +81,18 @@ def test_metrics_agree_with_hand_and_numpy() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=100), rng.normal(size=100)
     assert pearson(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 300), st.integers(0, 2**32 - 1))
+def test_ccc_agrees_with_torchmetrics(frames: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=frames), rng.normal(0.5, 1, size=frames)
+    theirs = float(concordance_corrcoef(torch.from_numpy(a), torch.from_numpy(b)))
+    # Theirs divides variances and covariance by n - 1, ours by n.
+    spread, gap = np.var(a) + np.var(b), (a.mean() - b.mean()) ** 2
+    ours_in_theirs = ccc(a, b) * (spread + gap) / (spread + gap * (frames - 1) / frames)
+    assert ours_in_theirs == pytest.approx(theirs, abs=1e-9)
 
 
 def test_what_is_undefined_is_nan() -> None:

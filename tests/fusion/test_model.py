@@ -14,14 +14,14 @@ from numpy_reference import reference, state_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from grjca.fusion.config import FusionConfig
+from grjca.fusion.config import FUSIONS, FusionConfig
+from grjca.fusion.gates import fixed_gates
 from grjca.fusion.loss import ccc_loss
 from grjca.fusion.masked import MaskedBatchNorm1d, drop_modalities
 from grjca.fusion.model import FusionModel
 
 WINDOW = 14
 LENGTHS = [14, 9, 2]
-FUSIONS = ["grjca", "rjca", "concat"]
 
 
 def config(**changes: Any) -> FusionConfig:
@@ -107,14 +107,24 @@ def relative(ours: Tensor, wanted: Any, norm: str = "max") -> float:
     return float(np.linalg.norm(difference) / np.linalg.norm(wanted))
 
 
-@pytest.mark.parametrize("temporal", ["tcn", "none"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"time_mix": "dense"},
+        {"temporal": "none"},
+        {"temporal": "none", "time_mix": "dense", "outputs": ("arousal",)},
+        {"iterations": 1, "head": "separate"},
+        {"iterations": 3, "head": "separate", "outputs": ("arousal", "valence")},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())) or "default",
+)
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("time_mix", ["none", "dense"])
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_model_equals_the_numpy_computation(
-    fusion: str, time_mix: str, training: bool, temporal: str
+    fusion: str, training: bool, changes: dict[str, Any]
 ) -> None:
-    settings = config(fusion=fusion, time_mix=time_mix, temporal=temporal)
+    settings = config(fusion=fusion, **changes)
     ours, inputs = model(settings).train(training), batch()
     arrays = [x.numpy() for x in inputs.args()[:4]]
     wanted = reference(state_arrays(ours), settings, *arrays, LENGTHS, training)
@@ -208,13 +218,160 @@ def test_training_step_does_not_change_when_the_padding_doubles(fusion: str) -> 
         torch.testing.assert_close(long.state_dict()[name], value, rtol=1e-11, atol=1e-13)
 
 
-def test_clips_of_a_batch_do_not_mix() -> None:
-    made, inputs = model(config()).eval(), batch()
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_clips_of_a_batch_do_not_mix(fusion: str) -> None:
+    made, inputs = model(config(fusion=fusion)).eval(), batch()
     order = torch.tensor([2, 0, 1])
     out, permuted = made(*inputs.args()), made(*inputs.map(lambda x: x[order]).args())
     torch.testing.assert_close(permuted.prediction, out.prediction[order], rtol=1e-12, atol=1e-14)
     for name, weights in out.gates.items():
         torch.testing.assert_close(permuted.gates[name], weights[order], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gradients_agree_with_finite_differences(fusion: str, training: bool) -> None:
+    torch.manual_seed(2)
+    settings = config(
+        visual_dim=3, audio_dim=2, visual_channels=(3,), audio_channels=(2,), head_hidden=3,
+        kernel=2, window=4, fusion=fusion, temperature=0.5,
+    )  # fmt: skip
+    made = FusionModel(settings).double().train(training)
+    with torch.no_grad():
+        # Where biases are 0 some sums are 0 to the bit, which is where ReLU has no derivative.
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    for module in made.modules():
+        if isinstance(module, MaskedBatchNorm1d):
+            module.momentum = 0.0
+    frames = torch.tensor([[True] * 4, [True, True, True, False]])
+    valid = torch.tensor([[True, False, True, True], [True] * 4])
+    visual = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    audio = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
+
+    def run(v: Tensor, a: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+        out = made(v, a, valid, torch.ones_like(valid), frames)
+        return out.prediction, out.features
+
+    assert torch.autograd.gradcheck(run, [visual, audio, *made.parameters()], fast_mode=True)
+    (run(visual, audio)[0] * torch.arange(16.0).reshape(2, 4, 2).sin()).sum().backward()
+    assert visual.grad is not None
+    assert visual.grad[valid & frames].abs().min() > 0
+    assert audio.grad is not None
+    assert audio.grad[frames].abs().min() > 0
+
+
+@pytest.mark.parametrize("times", [2, 5])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_repeated_clip_gets_its_own_predictions_repeated(fusion: str, times: int) -> None:
+    made = model(config(fusion=fusion, temporal="none")).eval()
+    once = batch(fill=0.0).map(lambda x: x[:1])
+    again = once.map(lambda x: x.repeat(1, times, *([1] * (x.ndim - 2))))
+    out, repeated = made(*once.args()), made(*again.args())
+    torch.testing.assert_close(
+        repeated.prediction, out.prediction.repeat(1, times, 1), rtol=1e-10, atol=1e-12
+    )
+    for name, weights in out.gates.items():
+        torch.testing.assert_close(
+            repeated.gates[name], weights.repeat(1, times, 1), rtol=1e-9, atol=1e-11
+        )
+
+
+@pytest.mark.parametrize(("visual_dim", "audio_dim"), [(1, 1), (1, 40), (37, 2)])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_any_dimension_and_a_set_without_one_modality(
+    fusion: str, visual_dim: int, audio_dim: int
+) -> None:
+    torch.manual_seed(0)
+    settings = config(
+        fusion=fusion, visual_dim=visual_dim, audio_dim=audio_dim,
+        visual_channels=(3,), audio_channels=(visual_dim,),
+    )  # fmt: skip
+    made = FusionModel(settings)
+    frames = torch.ones(2, 6, dtype=torch.bool)
+    visual = torch.randn(2, 6, visual_dim)
+    for audio_valid in (frames, torch.zeros_like(frames)):
+        out = made(visual, torch.full((2, 6, audio_dim), 0.5), frames, audio_valid, frames)
+        assert out.prediction.shape == (2, 6, 2)
+        assert out.prediction.isfinite().all()
+        assert out.prediction.std(dim=(0, 1)).min() > 0
+        made.zero_grad()
+        out.prediction.square().sum().backward()
+        grads = [p.grad for p in made.parameters() if p.grad is not None]
+        assert all(g.isfinite().all() for g in grads)
+        token = made.audio.input.token.grad
+        assert (token is not None and token.abs().max() > 0) == (not audio_valid.any())
+
+
+def test_joint_attention_once_is_the_recursion_of_one_iteration() -> None:
+    once, recursive = model(config(fusion="jca")), model(config(fusion="rjca", iterations=1))
+    for ours, theirs in zip(once.parameters(), recursive.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(once(*batch().args()).prediction, recursive(*batch().args()).prediction)
+
+
+def test_a_hierarchy_of_one_iteration_is_the_gated_model() -> None:
+    made, plain = model(config(fusion="hgrjca", iterations=1)), model(config(iterations=1))
+    weights = made.state_dict()
+    plain.load_state_dict({k: weights[k.replace(".score", ".at.0.score") if "gate_" in k else k]
+                           for k in plain.state_dict()})  # fmt: skip
+    out, wanted = made.eval()(*batch().args()), plain.eval()(*batch().args())
+    assert torch.equal(out.prediction, wanted.prediction)
+    assert torch.equal(out.gates["visual_1"], wanted.gates["visual"])
+
+
+def test_a_separate_head_is_a_model_of_its_own_for_each_output() -> None:
+    made = model(config(head="separate")).train()
+    out = made(*batch().args())
+    assert out.features.shape == (3, WINDOW, 2 * 8)
+    assert set(out.gates) == set(made.gates()) == {
+        "valence_visual", "valence_audio", "arousal_visual", "arousal_audio",
+    }  # fmt: skip
+    for k, name in enumerate(("valence", "arousal")):
+        alone = FusionModel(config(outputs=(name,))).double()
+        alone.load_state_dict(made.models()[name].state_dict())
+        assert torch.equal(alone(*batch().args()).prediction[..., 0], out.prediction[..., k])
+    out.prediction[..., 0].sum().backward()
+    grads = {n: [p.grad for p in m.parameters()] for n, m in made.models().items()}
+    assert all(g is not None for g in grads["valence"])
+    assert all(g is None or not g.any() for g in grads["arousal"])
+
+
+def test_separate_models_lose_the_same_modality_and_are_standardised_alike() -> None:
+    made = FusionModel(config(head="separate", modality_dropout=0.4)).double()
+    valence, arousal = made.models().values()
+    arousal.load_state_dict(valence.state_dict())
+    made.set_standardisation(np.arange(6.0), np.arange(1.0, 7.0), np.ones(4), np.full(4, 2.0))
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        out = made(*batch().args()).prediction
+        assert torch.equal(out[..., 0], out[..., 1])
+        seen.add(float(out.detach().sum()))
+    assert len(seen) > 1
+
+
+def test_one_output_needs_no_separate_models() -> None:
+    made = FusionModel(config(head="separate", outputs=("valence",)))
+    plain = FusionModel(config(outputs=("valence",)))
+    assert made.models() == {}
+    assert made.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.parametrize("head", ["joint", "separate"])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gates_have_the_names_of_their_weights_and_can_be_fixed(fusion: str, head: str) -> None:
+    made, inputs = model(config(fusion=fusion, head=head)).eval(), batch()
+    out = made(*inputs.args())
+    assert out.gates.keys() == made.gates().keys()
+    assert bool(out.gates) == (fusion in ("grjca", "hgrjca"))
+    mean = {name: w[inputs.frames].mean(0) for name, w in out.gates.items()}
+    with fixed_gates(made.gates(), mean):
+        fixed = made(*inputs.args())
+    for name, w in fixed.gates.items():
+        assert torch.equal(w, mean[name].expand_as(w))
+    assert torch.equal(fixed.prediction, out.prediction) != bool(out.gates)
+    assert torch.equal(made(*inputs.args()).prediction, out.prediction)
 
 
 def test_missing_is_told_from_zero_and_from_average() -> None:
@@ -228,15 +385,22 @@ def test_missing_is_told_from_zero_and_from_average() -> None:
     assert (missing - average)[1, :9].abs().max() > 1e-2
 
 
-def test_gates_sum_to_one_in_every_frame() -> None:
-    out = model(config(iterations=3)).eval()(*batch().args())
+@pytest.mark.parametrize(
+    ("fusion", "candidates"),
+    [("grjca", {"": 4}), ("hgrjca", {"_1": 2, "_2": 3, "_3": 4, "_across": 3})],
+)
+def test_gates_sum_to_one_in_every_frame(fusion: str, candidates: dict[str, int]) -> None:
+    out = model(config(fusion=fusion, iterations=3)).eval()(*batch().args())
+    wanted = {f"{m}{name}": n for m in ("visual", "audio") for name, n in candidates.items()}
+    assert {name: w.shape[-1] for name, w in out.gates.items()} == wanted
     for weights in out.gates.values():
-        assert weights.shape == (3, WINDOW, 4)
+        assert weights.shape[:2] == (3, WINDOW)
         torch.testing.assert_close(weights.sum(-1), torch.ones(3, WINDOW).double())
 
 
-def test_a_batch_of_padding_alone_is_finite() -> None:
-    made, inputs = model(config()).train(), batch()
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_batch_of_padding_alone_is_finite(fusion: str) -> None:
+    made, inputs = model(config(fusion=fusion)).train(), batch()
     inputs.frames = torch.zeros_like(inputs.frames)
     out = made(*inputs.args())
     assert (out.prediction == 0).all()
@@ -244,11 +408,14 @@ def test_a_batch_of_padding_alone_is_finite() -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in made.parameters())
 
 
+@pytest.mark.parametrize("head", ["joint", "separate"])
 @pytest.mark.parametrize("outputs", [("valence",), ("arousal", "valence")])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_saved_weights_and_configuration_bring_the_model_back(
-    outputs: tuple[str, ...], tmp_path: Path
+    fusion: str, outputs: tuple[str, ...], head: str, tmp_path: Path
 ) -> None:
-    made = model(config(outputs=outputs, time_mix="dense")).eval()
+    settings = config(fusion=fusion, outputs=outputs, head=head, time_mix="dense")
+    made = model(settings).eval()
     made.set_standardisation(np.arange(6.0), np.arange(1.0, 7.0), np.ones(4), np.full(4, 2.0))
     save_file(made.state_dict(), tmp_path / "weights.safetensors")
     text = json.dumps(dataclasses.asdict(made.config))
@@ -372,6 +539,7 @@ def test_shapes_that_do_not_fit_are_named(position: int, change: Any, name: str)
         ({"outputs": ("joy",)}, "outputs"),
         ({"temporal": "lstm"}, "temporal"),
         ({"time_mix": "sparse"}, "time_mix"),
+        ({"head": "both"}, "head"),
         ({"visual_channels": ()}, "visual_channels"),
         ({"audio_channels": (4, 0)}, "audio_channels"),
         ({"iterations": 0}, "iterations"),

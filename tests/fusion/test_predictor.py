@@ -17,7 +17,7 @@ from grjca.fusion.checkpoint import Checkpoint
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
 from grjca.fusion.model import FusionModel
-from grjca.fusion.predictor import Prediction, predict_clip, predict_stored
+from grjca.fusion.predictor import Prediction, average, predict_clip, predict_stored
 from grjca.fusion.writers import WRITERS, write_csv, write_json, write_parquet
 
 
@@ -149,6 +149,42 @@ def test_from_the_store_a_few_rows_at_a_time() -> None:
     np.testing.assert_array_equal(stored.values, predict_clip(checkpoint(), features).values)
     np.testing.assert_array_equal(stored.face_valid, features.visual_valid)
     np.testing.assert_array_equal(stored.audio_valid, features.audio_valid)
+
+
+def test_a_mean_of_models_is_the_mean_of_each_dimension() -> None:
+    features = clip(60)
+    both = predict_clip(checkpoint(), features)
+    valence = replace(both, names=("valence",), values=both.values[:, :1] + 0.5)
+    deaf = replace(valence, audio_valid=np.zeros(60, dtype=bool))
+    mean = average([deaf, both])
+    assert mean.names == ("valence", "arousal")
+    np.testing.assert_allclose(mean.values[:, 0], both.values[:, 0] + 0.25)
+    np.testing.assert_array_equal(mean.values[:, 1], both.values[:, 1])
+    np.testing.assert_array_equal(mean.audio_valid, both.audio_valid)
+    assert mean.gates == {}
+    assert average([both]) is both
+
+
+def test_a_mean_is_of_one_clip_and_its_rows() -> None:
+    one = predict_clip(checkpoint(), clip(60))
+    for other in (replace(one, clip="b.mp4"), predict_clip(checkpoint(), clip(61))):
+        with pytest.raises(ValueError, match="other rows"):
+            average([one, other])
+    with pytest.raises(ValueError, match="no predictions"):
+        average([])
+
+
+def test_each_gate_of_a_hierarchy_has_its_columns(tmp_path: Path) -> None:
+    made = predict_clip(checkpoint(fusion="hgrjca"), clip(5))
+    write_csv(made, tmp_path / "a.csv")
+    header = (tmp_path / "a.csv").read_text().splitlines()[0].split(",")
+    assert header[6:13] == [
+        "gate_visual_1_0", "gate_visual_1_1",
+        "gate_visual_2_0", "gate_visual_2_1", "gate_visual_2_2",
+        "gate_visual_across_0", "gate_visual_across_1",
+    ]  # fmt: skip
+    for gate in made.gates.values():
+        np.testing.assert_allclose(gate.sum(axis=1), 1, atol=1e-6)
 
 
 @pytest.fixture

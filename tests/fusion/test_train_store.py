@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_features import QUICK, SMALL, make_toy
 
+from grjca.cache.claims import claim
 from grjca.cache.keys import Recipe, SourceId
 from grjca.cache.records import ClipFeatures
 from grjca.cache.store import FeatureStore
@@ -31,7 +32,10 @@ def write(root: Path, features: ClipFeatures, views: int = 9) -> None:
         audio={"name": "logmel", "config": {}, "weights": None},
     )
     rows = len(features)
-    with ClipWriter(root, features.clip, SourceId(1, 1, "00"), recipe.groups("00")) as writer:
+    held = claim(root, features.clip)
+    assert held is not None
+    keys = recipe.groups("00")
+    with held, ClipWriter(root, features.clip, SourceId(1, 1, "00"), keys, held) as writer:
         writer.append("frames", {"time": features.time})
         writer.append("faces", {"valid": features.visual_valid, "score": np.zeros(rows, "f4")})
         writer.append("visual/fer", {"features": features.visual, "valid": features.visual_valid})

@@ -13,6 +13,8 @@ from toy_features import QUICK, SMALL, Toy, ToySource, make_clip, make_toy, row_
 
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.checkpoint import load_checkpoint
+from grjca.fusion.data import take_rows
+from grjca.fusion.data_config import DataConfig
 from grjca.fusion.metrics import ccc
 from grjca.fusion.predictor import predict_clip
 from grjca.fusion.train_config import TrainConfig
@@ -70,7 +72,9 @@ def test_the_reported_ccc_is_that_of_the_predictions(trained: tuple[Toy, TrainRe
 
 def test_the_run_folder(trained: tuple[Toy, TrainResult]) -> None:
     toy, result = trained
-    names = {"model.safetensors", "metrics.csv", "config.yaml"}
+    names = {
+        "model.safetensors", "last.safetensors", "state.safetensors", "metrics.csv", "config.yaml",
+    }  # fmt: skip
     assert {path.name for path in result.out.iterdir()} == names
     with (result.out / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -82,8 +86,8 @@ def test_the_run_folder(trained: tuple[Toy, TrainResult]) -> None:
     assert int(best["epoch"]) == result.best_epoch
     settings = yaml.safe_load((result.out / "config.yaml").read_text())
     assert settings["train"]["lr"] == 1e-2
-    assert settings["fusion"]["visual_channels"] == [16]
-    assert settings["split"]["val"] == list(toy.split.val)
+    assert settings["model"]["visual_channels"] == [16]
+    assert settings["run"]["split"]["val"] == list(toy.split.val)
     checkpoint = load_checkpoint(result.out)
     assert checkpoint.rate == pytest.approx(25)
     assert (checkpoint.window, checkpoint.hop) == (50, 30)
@@ -196,7 +200,7 @@ def test_the_best_weights_come_back_when_the_rate_falls(tmp_path: Path) -> None:
     # A rate that is much too high, so that the epochs after the best are far from it, and a fall
     # to next to nothing, so that the epoch after the fall shows the weights it began with.
     config = replace(
-        QUICK, epochs=25, lr=0.3, plateau_patience=3, plateau_factor=1e-9, min_lr=0, hop=50
+        QUICK, epochs=25, lr=1.0, plateau_patience=3, plateau_factor=1e-9, min_lr=0, hop=50
     )
     scores = {}
     for reload_best in (True, False):
@@ -242,7 +246,7 @@ def test_refusals_leave_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="outputs dominance: train: not among the labels"):
         fit(toy, out, fusion={"outputs": ("dominance",)})
     with pytest.raises(UsageError, match="no visual features called ir50"):
-        fit(toy, out, visual="ir50")
+        fit(toy, out, data=DataConfig(visual="ir50"))
     first = toy.split.train[0]
     with pytest.raises(GrjcaError, match="no such clip in the store: zzz"):
         fit(replace(toy, labels=row_labels({**toy.truth, "zzz": toy.truth[first]})), out)
@@ -309,3 +313,62 @@ def test_settings_out_of_range(field: str, value: Any) -> None:
 def test_settings_survive_json() -> None:
     text = json.dumps(QUICK.__dict__)
     assert TrainConfig(**json.loads(text)) == QUICK
+
+
+def test_damaged_features_are_named_before_the_first_step(tmp_path: Path) -> None:
+    toy = make_toy(3, 2)
+    for clip in (toy.split.train[1], toy.split.val[1]):
+        features = toy.source.features[clip]
+        assert features.audio is not None
+        audio = features.audio.copy()
+        rows = np.flatnonzero(features.audio_valid)[[4, 9]]
+        audio[rows[0], 1], audio[rows[1], 0] = np.inf, np.nan
+        damaged = {**toy.source.features, clip: replace(features, audio=audio)}
+        with pytest.raises(GrjcaError) as caught:
+            fit(replace(toy, source=ToySource(damaged)), tmp_path / "run")
+        assert str(caught.value).startswith(f"{clip}: features: NaN or infinity in valid audio row")
+        assert f"rows {rows[0]}, {rows[1]}" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_labelled(tmp_path: Path) -> None:
+    toy = make_toy(3, 1)
+    blank = {clip: values * np.nan for clip, values in toy.truth.items()}
+    with pytest.raises(UsageError, match="valence: train: no training clip has a labelled frame"):
+        fit(replace(toy, labels=row_labels(blank)), tmp_path / "run")
+
+
+@pytest.mark.parametrize("time_mix", ["none", "dense"])
+def test_a_window_longer_than_every_clip_is_one_window_per_clip(
+    tmp_path: Path, time_mix: str
+) -> None:
+    toy = make_toy(4, 2)
+    config = replace(SHORT, window=300, hop=200)
+    result = fit(toy, tmp_path / "run", config, fusion={"time_mix": time_mix})
+    assert len(result.rows) == 2
+    prediction = predict_clip(load_checkpoint(result.out), toy.source.features[toy.split.val[0]])
+    assert np.isfinite(prediction.values).all()
+
+
+def test_clips_of_one_frame(tmp_path: Path) -> None:
+    toy = make_toy(12, 6)
+    features = {clip: take_rows(f, slice(0, 1)) for clip, f in toy.source.features.items()}
+    truth = {clip: values[:1] for clip, values in toy.truth.items()}
+    toy = replace(toy, source=ToySource(features), labels=row_labels(truth))
+    result = fit(toy, tmp_path / "run", SHORT)
+    assert load_checkpoint(result.out).rate == 1.0
+
+
+def test_the_last_weights_are_kept_beside_the_best(trained: tuple[Toy, TrainResult]) -> None:
+    _, result = trained
+    last = load_checkpoint(result.out / "last.safetensors")
+    assert last.meta["epoch"] == len(result.rows)
+    names = ("valence", "arousal")
+    reached = {name: result.rows[-1][f"val_ccc_{name}"] for name in names}
+    assert last.meta["val_ccc"] == pytest.approx(reached)
+
+
+def test_each_epoch_is_told_as_it_ends(tmp_path: Path) -> None:
+    told: list[Any] = []
+    result = fit(make_toy(3, 1), tmp_path / "run", SHORT, log=told.append)
+    assert told == result.rows

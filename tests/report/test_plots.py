@@ -306,3 +306,10 @@ def test_global_state_is_left_alone(tmp_path: Path) -> None:
     assert dict(matplotlib.rcParams) == before
     code = "import sys, grjca.report.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_gate_across_has_no_share_of_unattended_features(tmp_path: Path) -> None:
+    across = {"visual_across": np.tile(np.array([0.4, 0.6]), (100, 1))}
+    image = drawn(tmp_path / "p.png", **clip(gates=across))
+    assert pixels(image, UNATTENDED) < 500  # edges of letters
+    assert pixels(image, FIRST) > 1000 < pixels(image, SECOND)

@@ -1,0 +1,1 @@
+"""Trained models against annotations: scores, stress, submissions; reads checkpoints and stores."""

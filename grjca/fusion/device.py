@@ -1,0 +1,89 @@
+"""Where the arithmetic of a training happens, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from grjca.errors import UsageError
+from grjca.fusion.train_config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and how it computes.
+
+    Attributes:
+        device: The device.
+        amp: Mixed precision: matrix products in bfloat16, weights in float32.
+        compile: The training's forward and backward pass are compiled.
+    """
+
+    device: torch.device
+    amp: bool = False
+    compile: bool = False
+
+    def precision(self) -> torch.autocast:
+        """The context that forward passes of a training run in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
+
+    @contextlib.contextmanager
+    def seeded(self, seed: int, threads: int) -> Iterator[None]:
+        """Seeded, on a fixed number of threads; the caller's generators and threads come back."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        cuda = [self.device] if self.device.type == "cuda" else []
+        try:
+            # cuDNN's fastest convolutions add in an order of their own.
+            exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
+            with exact, torch.random.fork_rng(devices=cuda):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    def generators(self) -> dict[str, Tensor]:
+        """States of the default generators that dropout draws from."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def restore_generators(self, states: dict[str, Tensor]) -> None:
+        """Go on from what :meth:`generators` gave."""
+        torch.set_rng_state(states["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], self.device)
+
+
+def choose_machine(config: TrainConfig) -> Machine:
+    """The device that a configuration asks for.
+
+    Raises:
+        UsageError: There is no such device, or it cannot do what is asked of it.
+    """
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cpu":
+        for option in ("amp", "compile"):
+            if getattr(config, option):
+                raise UsageError("train", f"--{option}", "for CUDA devices only, this is a CPU",
+                                 f"Leave --{option} out, or choose another --device.")  # fmt: skip
+        return Machine(device)
+    if not torch.cuda.is_available():
+        raise UsageError("train", f"--device {name}", "torch finds no CUDA device",
+                         "Use --device cpu.")  # fmt: skip
+    count = torch.cuda.device_count()
+    if (device.index or 0) >= count:
+        raise UsageError("train", f"--device {name}", f"there are {count} CUDA devices",
+                         "They are counted from 0.")  # fmt: skip
+    if config.amp and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UsageError("train", "--amp", f"{torch.cuda.get_device_name(device)} has no bfloat16",
+                         "Leave --amp out.")  # fmt: skip
+    return Machine(device, config.amp, config.compile)
