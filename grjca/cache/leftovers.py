@@ -13,12 +13,12 @@ from grjca.cache import claims
 from grjca.cache.layout import HOUSE, SUFFIX, TEMPORARY
 from grjca.cache.owners import clock_of
 from grjca.errors import GrjcaError
+from grjca.files import TEMPORARY_NAME, is_left_over
 
 DAY = 86400.0
 """Seconds after which a temporary file that names no claim counts as left behind."""
 
 _CLAIMED = re.compile(rf"\.([0-9a-f]{{32}})-\d+{re.escape(TEMPORARY)}")
-_ONE_STEP = re.compile(rf"\.[0-9a-f]{{32}}\.\d+{re.escape(TEMPORARY)}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def _files_and_folders(root: Path) -> Iterator[Stray]:
             path = here / name
             if _CLAIMED.fullmatch(name):
                 yield Stray(path, "temporary", "a temporary file of a run that is gone")
-            elif _ONE_STEP.fullmatch(name):
+            elif is_left_over(name):
+                yield Stray(path, "temporary", "a temporary file of a process that is gone")
+            elif TEMPORARY_NAME.fullmatch(name):
                 now = clock_of(root / HOUSE) if now is None else now
                 if _age(path, now) > DAY:
                     yield Stray(path, "temporary", "a temporary file older than a day")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from grjca.cache.layout import TEMPORARY
+from grjca.files import machine, temporary_name
 
 STALE = 90.0
 """Seconds of silence after which another machine's claim is given up.
@@ -68,7 +68,7 @@ class Owner:
         """This process, with a new token."""
         pid = os.getpid()
         _, started = _state(pid)
-        return cls(socket.gethostname(), _machine(), pid, started, uuid.uuid4().hex, clip)
+        return cls(socket.gethostname(), machine(), pid, started, uuid.uuid4().hex, clip)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Owner:
@@ -91,7 +91,7 @@ class Owner:
 
     def presence(self) -> Literal["alive", "dead", "unknown"]:
         """Whether the process lives; ``unknown`` when it is not one of this machine's."""
-        if not self.machine or self.machine != _machine():
+        if not self.machine or self.machine != machine():
             return "unknown"
         try:
             os.kill(self.pid, 0)
@@ -156,7 +156,7 @@ def clock_of(folder: Path) -> float:
     Raises:
         OSError: The disk is full, or the folder is not there.
     """
-    probe = folder / f".{uuid.uuid4().hex}.{os.getpid()}{TEMPORARY}"
+    probe = folder / temporary_name()
     try:
         with probe.open("wb") as stream:
             return os.fstat(stream.fileno()).st_mtime
@@ -167,19 +167,6 @@ def clock_of(folder: Path) -> float:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-def _machine() -> str:
-    """The boot and the process numbering this process sees.
-
-    A boot's identity alone would do for machines, but containers of one machine share it (and may
-    share the host's name) while each numbers its processes for itself.
-    """
-    try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
-    except OSError:
-        return ""
 
 
 def _state(pid: int) -> tuple[str, int]:

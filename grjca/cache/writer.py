@@ -20,6 +20,7 @@ from grjca.cache.keys import GroupKey, SourceId, average_rate, group_digest, par
 from grjca.cache.layout import (
     ABOUT,
     CHUNK_BYTES,
+    HOUSE,
     SCHEMA,
     VERSION,
     DamagedError,
@@ -32,7 +33,7 @@ from grjca.cache.layout import (
 )
 from grjca.cache.spool import Spool
 from grjca.errors import GrjcaError
-from grjca.files import sync
+from grjca.files import is_left_over, sync
 
 
 class ClipWriter:
@@ -263,9 +264,9 @@ def _check_rows(file: h5py.File, clip: str) -> None:
 
 
 def remove_leftovers(root: Path) -> int:
-    """Delete the temporary files of writers that are gone, going by the claims they left.
+    """Delete what stopped runs left: files by their claims, and halves of index and reports.
 
-    Only the claims are looked at, so that it costs nothing in a store of many clips.
+    Only the store's own folder is looked through, so that it costs nothing where clips are many.
 
     Returns:
         How many were deleted.
@@ -274,9 +275,15 @@ def remove_leftovers(root: Path) -> int:
         GrjcaError: The store cannot be written.
     """
     try:
-        return remove_stale(root)
+        removed = remove_stale(root)
+        for folder in (root / HOUSE, root / HOUSE / "claims"):
+            left = [path for path in folder.glob(".*") if is_left_over(path.name)]
+            for path in left:
+                path.unlink(missing_ok=True)
+            removed += len(left)
     except OSError as error:
         raise GrjcaError(
             "store", root, f"cannot remove what a stopped run left: {error.strerror or error}",
             "Check the folder's permissions.",
         ) from error  # fmt: skip
+    return removed

@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_does_not_bring_the_index_entry_back(root: Path) -> N
 
 def test_remains_of_a_killed_run_go_too(root: Path) -> None:
     orphan = root / "anna" / f".{'0' * 32}-0.tmp"
-    half = root / ".grjca" / f".{'0' * 32}.11.tmp"
+    half = root / ".grjca" / f".{'0' * 32}.{'f' * 8}.11.tmp"
     orphan.write_text("Anna")
     half.write_text("Anna")
     forget(root, search(root, subjects=["Anna"]))

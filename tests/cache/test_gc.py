@@ -95,8 +95,8 @@ def test_leftovers_go_and_what_may_be_in_use_stays(root: Path) -> None:
     with held:
         in_use = held.temporary(root / "lab/b.mp4.h5")
         orphan = root / "lab" / f".{'0' * 32}-0.tmp"
-        old = root / ".grjca" / f".{'1' * 32}.12.tmp"
-        new = root / ".grjca" / f".{'2' * 32}.12.tmp"
+        old = root / ".grjca" / f".{'1' * 32}.{'f' * 8}.12.tmp"
+        new = root / ".grjca" / f".{'2' * 32}.{'f' * 8}.12.tmp"
         foreign = root / "lab" / ".mine.tmp"
         for path in (in_use, orphan, old, new, foreign):
             path.touch()

@@ -24,6 +24,7 @@ from grjca.cache.layout import clip_path, create_dataset, identity_of
 from grjca.cache.verify import verify
 from grjca.cache.writer import ClipWriter, remove_leftovers
 from grjca.errors import GrjcaError
+from grjca.files import temporary_name
 
 
 def leftovers(root: Path) -> list[Path]:
@@ -327,3 +328,25 @@ def full_disk_error_unlimited(root: Path) -> str:
         if not line.startswith(("signal.", "resource."))
     )
     return run_filling(script)
+
+
+MAKES_HALF_A_FILE = """
+import os, sys
+from pathlib import Path
+from grjca.files import temporary_name
+(Path(sys.argv[1]) / temporary_name()).touch()
+os._exit(1)
+"""
+
+
+def test_halves_of_index_and_reports_go_with_the_next_run(tmp_path: Path) -> None:
+    house = tmp_path / ".grjca"
+    (house / "claims").mkdir(parents=True)
+    for folder in (house, house / "claims"):
+        subprocess.run([sys.executable, "-c", MAKES_HALF_A_FILE, str(folder)], check=False)
+    ours = house / temporary_name()
+    elsewhere = house / f".{'0' * 32}.{'0' * 8}.{2**22 + 1}.tmp"
+    ours.touch()
+    elsewhere.touch()
+    assert remove_leftovers(tmp_path) == 2
+    assert set(house.rglob("*.tmp")) == {ours, elsewhere}

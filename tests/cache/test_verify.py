@@ -280,9 +280,9 @@ def test_remains_of_killed_runs_are_stale(tmp_path: Path) -> None:
     write_clip(tmp_path, "lab/a.mp4")
     (tmp_path / "lab" / f".{'0' * 32}-0.tmp").touch()
     assert only(tmp_path).kind == "stale"
-    (tmp_path / ".grjca" / f".{'0' * 32}.17.tmp").touch()
+    (tmp_path / ".grjca" / f".{'0' * 32}.{'f' * 8}.17.tmp").touch()
     assert len(verify(tmp_path)) == 1, "it may be being written"
-    os.utime(tmp_path / ".grjca" / f".{'0' * 32}.17.tmp", (1, 1))
+    os.utime(tmp_path / ".grjca" / f".{'0' * 32}.{'f' * 8}.17.tmp", (1, 1))
     assert len(verify(tmp_path)) == 2
 
 
