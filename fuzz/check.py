@@ -72,6 +72,8 @@ def check(path: Path, store: Path | None = None) -> Verdict:
         store: Folder to make a store in, not there yet; ``None`` to leave the extraction out.
     """
     verdict = Verdict(path.name)
+    # Python's own helpers, such as multiprocessing's, may be there already.
+    before = set(psutil.Process().children(recursive=True))
     began = time.monotonic()
     try:
         _decode(path, verdict)
@@ -80,7 +82,7 @@ def check(path: Path, store: Path | None = None) -> Verdict:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for here
         verdict.violations.append(f"{type(error).__name__} was raised: {error}")
     verdict.seconds = time.monotonic() - began
-    verdict.violations += _left_behind(path, store)
+    verdict.violations += _left_behind(path, store, before)
     return verdict
 
 
@@ -196,11 +198,11 @@ def _lengths(file: Path) -> dict[str, int]:
     return lengths
 
 
-def _left_behind(path: Path, store: Path | None) -> Iterator[str]:
+def _left_behind(path: Path, store: Path | None, before: set[psutil.Process]) -> Iterator[str]:
     with contextlib.suppress(psutil.TimeoutExpired):
-        for child in psutil.Process().children(recursive=True):
+        for child in set(psutil.Process().children(recursive=True)) - before:
             child.wait(2)
-    for child in psutil.Process().children(recursive=True):
+    for child in set(psutil.Process().children(recursive=True)) - before:
         yield f"a process is left: {child}"
         child.kill()
     known = {path, store, Path(tempfile.gettempdir())}

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 import grjca
+from grjca.commands.ablate import ablate
 from grjca.commands.config import config
 from grjca.commands.evaluate import evaluate
 from grjca.commands.exchange import export_features, import_features
@@ -16,6 +17,7 @@ from grjca.commands.extract import extract
 from grjca.commands.inspect import inspect
 from grjca.commands.predict import predict
 from grjca.commands.submit import submit
+from grjca.commands.synth import synth
 from grjca.commands.train import train
 from grjca.commands.upkeep import forget, gc, verify
 from grjca.errors import GrjcaError, UsageError
@@ -55,7 +57,7 @@ def main() -> None:
 
 
 for _command in (
-    extract, inspect, train, config, evaluate, predict, submit, import_features, export_features,
-    verify, gc, forget,
+    extract, inspect, train, config, evaluate, predict, submit, ablate, synth,
+    import_features, export_features, verify, gc, forget,
 ):  # fmt: skip
     main.add_command(_command)

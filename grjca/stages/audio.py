@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from grjca.stages.decoder import Decoder, Part
-from grjca.stages.ffmpeg import check_source, compile_command, open_input
+from grjca.stages.ffmpeg import beside, check_source, compile_command, open_input
 from grjca.stages.process import DecoderProcess, LinePipe, describe_exit
 from grjca.stages.resample import Piece, StreamResampler, decoding_rate
 from grjca.stages.types import AUDIO_RATE, AudioSegment, MediaInfo
@@ -178,7 +178,9 @@ class AudioDecoder(Decoder[AudioSegment]):
             .filter("ametadata", mode="print", key=_COUNT, file=f"pipe:{pieces.fd}", direct=1)
         )
         output = ffmpeg.output(sound, "pipe:1", format="f32le", acodec="pcm_f32le")
-        return compile_command(output, self._path, self._info.duration)
+        picture = self._info.video
+        along = beside(self._info.container, picture.index if picture else None)
+        return compile_command(output, self._path, self._info.duration, along)
 
     def _decode(self) -> Generator[AudioSegment]:
         stream = self._info.audio

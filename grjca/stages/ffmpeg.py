@@ -108,7 +108,18 @@ def open_input(*, seek: float | None = None, **options: str | int) -> Any:
     return ffmpeg.input("file:", **input_options(), **flags, **options)
 
 
-def compile_command(output: Any, path: Path, duration: float | None) -> list[str]:
+SHARED_START = frozenset({"mpegts", "mpeg"})
+"""Containers whose clock ffmpeg puts to 0 at the beginning of what is read, not of the file."""
+
+
+def beside(container: str, other: int | None) -> int | None:
+    """The stream to read along, so that picture and sound, decoded apart, share a clock."""
+    return other if container in SHARED_START else None
+
+
+def compile_command(
+    output: Any, path: Path, duration: float | None, along: int | None = None
+) -> list[str]:
     """The command line of an ffmpeg-python output node.
 
     Args:
@@ -116,6 +127,7 @@ def compile_command(output: Any, path: Path, duration: float | None) -> list[str
         path: The file to read.
         duration: Its claimed length in seconds, from which a limit on processor time follows;
             this limit holds when this program is killed and cannot watch any more.
+        along: A stream that is read along and thrown away, see :func:`beside`.
     """
     import ffmpeg
 
@@ -124,6 +136,8 @@ def compile_command(output: Any, path: Path, duration: float | None) -> list[str
     command: list[str] = ffmpeg.compile(bounded, cmd=str(find_ffmpeg()))
     # ffmpeg-python hashes its nodes as UTF-8, which not every file name is.
     command[command.index("-i") + 1] = f"file:{path}"
+    if along is not None:
+        command += ["-map", f"0:{along}", "-c", "copy", "-f", "null", "-"]
     return command
 
 

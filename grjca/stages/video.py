@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from grjca.errors import GrjcaError
 from grjca.stages.decoder import Decoder, Part
-from grjca.stages.ffmpeg import MAX_PIXELS, check_source, compile_command, open_input
+from grjca.stages.ffmpeg import MAX_PIXELS, beside, check_source, compile_command, open_input
 from grjca.stages.frame_clock import FramePicker
 from grjca.stages.process import MEMORY_LIMIT, DecoderProcess, LinePipe, describe_exit
 from grjca.stages.types import FrameBatch, MediaInfo, VideoStream
@@ -130,7 +130,9 @@ class VideoDecoder(Decoder[FrameBatch]):
             pix_fmt="rgb24",
             fps_mode="passthrough",
         )
-        return compile_command(output, self._path, self._info.duration)
+        sound = self._info.audio
+        along = beside(self._info.container, sound.index if sound else None)
+        return compile_command(output, self._path, self._info.duration, along)
 
     def _batches(
         self, process: DecoderProcess, times: LinePipe, picker: FramePicker
@@ -237,7 +239,8 @@ def _times_command(path: Path, info: MediaInfo, part: Part, seek: float | None) 
     source = open_input(seek=seek, threads=1, max_pixels=MAX_PIXELS)
     frames = _timed(source[str(stream.index)], "pipe:1", None if seek is None else part.start)
     output = ffmpeg.output(frames, "-", format="null", fps_mode="passthrough")
-    return compile_command(output, path, info.duration)
+    along = beside(info.container, info.audio.index if info.audio else None)
+    return compile_command(output, path, info.duration, along)
 
 
 def _told_times(path: Path, process: DecoderProcess, picker: FramePicker) -> Iterator[float]:

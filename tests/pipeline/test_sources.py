@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 import grjca
 from grjca.cache.records import ClipFeatures
 from grjca.pipeline.report import RunReport
+from grjca.stages.audio import AudioDecoder
+from grjca.stages.probe import probe
+from grjca.stages.video import VideoDecoder
 
 LIGHT = grjca.ExtractConfig(visual="hog", audio="logmel")
 ALIGNED = grjca.ExtractConfig(detector="aligned", visual="hog", audio="logmel")
@@ -194,3 +197,28 @@ def test_kept_crops_spare_the_next_embedder_the_decoding(
     )
     assert kept.visual is not None
     np.testing.assert_array_equal(kept.visual, fresh.visual)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [(".ts", -0.5), (".ts", 0.5), (".mpg", 0.5), (".mkv", -0.5), (".mkv", 0.5)],
+)
+def test_picture_and_sound_share_a_clock_in_every_container(
+    tmp_path: Path, suffix: str, start: float
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    mpeg = {"video_codec": "mpeg1video", "sound_codec": "mp2"} if suffix == ".mpg" else {}
+    make_clip(path, frames=100, flash=50, sound="tone", sound_rate=48_000,
+              sound_start=start, **mpeg)  # fmt: skip
+    info = probe(path)
+    with VideoDecoder(path, info) as frames:
+        seen = [(batch.frames.mean(axis=(1, 2, 3)), batch.time) for batch in frames]
+    light, time = (np.concatenate(part) for part in zip(*seen, strict=True))
+    with AudioDecoder(path, info) as pieces:
+        begins = [
+            (piece.start + int(np.argmax(piece.present))) / 16_000
+            for piece in pieces
+            if piece.present.any()
+        ]
+    assert light.argmax() == 50
+    assert time[50] - 2.0 - begins[0] == pytest.approx(-start, abs=0.1)

@@ -1,0 +1,1 @@
+"""Made-up sets of features and labels whose every property is known."""

@@ -1,0 +1,1 @@
+"""The evidence of docs/results.md: ``python -m results NAME``."""
