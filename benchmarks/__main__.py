@@ -1,0 +1,144 @@
+"""``python -m benchmarks NAME``: measure, print a table, exit with 1 where the goal is missed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Figures
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MEDIA = Path(__file__).resolve().parents[1].parent / "shared" / "media"
+
+_report = click.option(
+    "--json", "report", type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the figures, with machine, versions and date, to this file.",
+)  # fmt: skip
+_scratch = click.option(
+    "--scratch", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that is kept, for clips and stores; new or empty.  [default: a temporary one]",
+)  # fmt: skip
+_media = click.option(
+    "--media", type=click.Path(exists=True, file_okay=False, path_type=Path), default=MEDIA,
+    help="Folder of the real clips.  [default: ../shared/media]",
+)  # fmt: skip
+_workers = click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The figures of docs/benchmarks.md, one command each."""
+
+
+@main.command()
+@_media
+@_workers
+@_scratch
+@_report
+def rows(media: Path, workers: int, scratch: Path | None, report: Path | None) -> None:
+    """Rows in the store against frames that a plain ffmpeg decodes."""
+    from benchmarks import rows
+
+    _conclude(lambda folder: rows.run(media, folder, workers), scratch, report)
+
+
+@main.command()
+@_workers
+@_scratch
+@_report
+def sync(workers: int, scratch: Path | None, report: Path | None) -> None:
+    """A flash and a beep at one moment, found again in the store."""
+    from benchmarks import sync
+
+    _conclude(lambda folder: sync.run(folder, workers), scratch, report)
+
+
+@main.command()
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), default=30, show_default=True,
+    help="Length of the long clip.",
+)  # fmt: skip
+@click.option(
+    "--visual", "visuals", type=click.Choice(["hog", "fer"]), multiple=True,
+    default=("hog", "fer"), show_default=True, help="Visual embedder; may be given twice.",
+)  # fmt: skip
+@_scratch
+@_report
+def memory(
+    minutes: float, visuals: tuple[str, ...], scratch: Path | None, report: Path | None
+) -> None:
+    """Peak memory of a long 720p clip against that of one minute."""
+    from benchmarks import memory
+
+    _conclude(lambda folder: memory.run(folder, (1, minutes), visuals), scratch, report)
+
+
+@main.command()
+@click.option("--instants", type=click.IntRange(1), default=20, show_default=True)
+@_scratch
+@_report
+def kills(instants: int, scratch: Path | None, report: Path | None) -> None:
+    """SIGKILL at many instants, each followed by a run that has to complete the store."""
+    from benchmarks import kills
+
+    _conclude(lambda folder: kills.run(folder, instants), scratch, report)
+
+
+@main.command()
+@_media
+@_scratch
+@_report
+def identity(media: Path, scratch: Path | None, report: Path | None) -> None:
+    """Who is who: faces side by side, shot cuts, faces that cross."""
+    from benchmarks import identity
+
+    _conclude(lambda folder: identity.run(media, folder), scratch, report)
+
+
+@main.command()
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True)
+@_scratch
+@_report
+def training(epochs: int, scratch: Path | None, report: Path | None) -> None:
+    """An epoch of training against its own arithmetic."""
+    from benchmarks import training
+
+    _conclude(lambda folder: training.run(folder, epochs), scratch, report)
+
+
+def _conclude(
+    measure: Callable[[Path], Figures], scratch: Path | None, report: Path | None
+) -> None:
+    """Measure in a folder, print, write, and exit with 1 where the goal is missed."""
+    from benchmarks.machine import describe
+    from grjca.errors import GrjcaError
+
+    began = clock.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix="grjca-benchmark-") as temporary:
+            figures = measure(scratch or Path(temporary))
+        click.echo(figures.as_text())
+        if report is not None:
+            figures.write(
+                report,
+                command=f"python -m benchmarks {shlex.join(sys.argv[1:])}",
+                seconds=clock.perf_counter() - began,
+                surroundings=describe(),
+            )
+    except GrjcaError as error:
+        raise click.ClickException(str(error)) from error
+    if not figures.reached:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
