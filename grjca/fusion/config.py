@@ -12,6 +12,7 @@ OUTPUTS = ("valence", "arousal")
 TEMPORAL = ("tcn", "none")
 TIME_MIXES = ("none", "dense")
 HEADS = ("joint", "separate")
+LINEAR = ("none", "ridge")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class FusionConfig:
         head_hidden: Width of the head's hidden layer.
         modality_dropout: Probability, per clip and modality in training, that the modality is
             treated as missing; never both at once.
+        linear: ``ridge`` for a linear path from a row's embeddings past encoders and fusion to the
+            prediction, which training starts as ridge regression (``grjca.fusion.linear``);
+            ``none`` is the paper's.
 
     Raises:
         ValueError: A value is out of its range; the message names it.
@@ -68,6 +72,7 @@ class FusionConfig:
     head: str = "joint"
     head_hidden: int = 256
     modality_dropout: float = 0.0
+    linear: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("outputs", "visual_channels", "audio_channels"):
@@ -77,6 +82,7 @@ class FusionConfig:
             ("temporal", TEMPORAL),
             ("time_mix", TIME_MIXES),
             ("head", HEADS),
+            ("linear", LINEAR),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")

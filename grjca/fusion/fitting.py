@@ -39,6 +39,7 @@ class Fitting:
         machine: Where and how to compute.
         run: Takes in checkpoints, epochs and states.
         clip_level: The labels are those of whole clips.
+        score_start: The first weights may be the best.
 
     Attributes:
         logs: Take in each new epoch's row.
@@ -54,6 +55,7 @@ class Fitting:
         run: RunFolder,
         *,
         clip_level: bool = False,
+        score_start: bool = False,
     ) -> None:
         self.model = model.to(machine.device)
         self.rows: list[dict[str, float]] = []
@@ -66,6 +68,7 @@ class Fitting:
         self._machine = machine
         self._run = run
         self._clip_level = clip_level
+        self._score_start = score_start
         self.logs: list[Log] = []
         self._order = torch.Generator().manual_seed(config.seed)
         self._best: dict[str, Tensor] = {}
@@ -80,6 +83,8 @@ class Fitting:
     def fit(self, progress: bool) -> None:
         """Train to the end, from wherever the state is.
 
+        A start that knows something already is the first candidate, as epoch 0.
+
         Raises:
             GrjcaError: A loss or a prediction that is not finite, damaged features, or a folder
                 that cannot be written.
@@ -88,6 +93,8 @@ class Fitting:
         bar = tqdm(
             total=epochs, initial=self._epoch - 1, desc="train", unit="epoch", disable=not progress
         )
+        if self._score_start and self.schedule.best_score == -math.inf:
+            self._consider(0, *self._validate())
         with bar:
             while not self._stopped and self._epoch <= epochs:
                 row = self._run_epoch()
@@ -145,16 +152,11 @@ class Fitting:
     def _run_epoch(self) -> dict[str, float]:
         epoch, rate = self._epoch, self.schedule.rate(self._epoch)
         self._steps(rate)
-        reached = validate(self.model, self._val_clips, self._config, self._clip_level)
-        score = float(np.mean([-1.0 if math.isnan(c) else c for c in reached.values()]))
+        reached, score = self._validate()
         row = {"epoch": epoch, "lr": rate, "train_loss": float(np.mean(self._losses))}
         row |= {f"val_ccc_{name}": value for name, value in reached.items()}
         row |= {"val_ccc": score, "seconds": round(time.perf_counter() - self._began, 3)}
-        verdict = self.schedule.record(epoch, score)
-        if verdict is Verdict.IMPROVED:
-            self.best_ccc = reached
-            self._best = {name: x.clone() for name, x in self.model.state_dict().items()}
-            self._run.keep(self._best, epoch, reached)
+        verdict = self._consider(epoch, reached, score)
         self.rows.append(row)
         self._run.append(row)
         for log in self.logs:
@@ -173,6 +175,19 @@ class Fitting:
             self._run.keep_last(last, epoch, reached)
             self._ended = self._saved
         return row
+
+    def _validate(self) -> tuple[dict[str, float], float]:
+        reached = validate(self.model, self._val_clips, self._config, self._clip_level)
+        return reached, float(np.mean([-1.0 if math.isnan(c) else c for c in reached.values()]))
+
+    def _consider(self, epoch: int, reached: dict[str, float], score: float) -> Verdict:
+        """Keep the weights if they are the best so far."""
+        verdict = self.schedule.record(epoch, score)
+        if verdict is Verdict.IMPROVED:
+            self.best_ccc = reached
+            self._best = {name: x.clone() for name, x in self.model.state_dict().items()}
+            self._run.keep(self._best, epoch, reached)
+        return verdict
 
     def _steps(self, rate: float) -> None:
         for group in self._optimiser.param_groups:

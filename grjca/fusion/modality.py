@@ -62,9 +62,13 @@ class ModalityInput(nn.Module):
         Returns:
             (B, T, D) in the dtype of the model.
         """
+        return torch.where(present.unsqueeze(-1), self.standardised(x, present), self.token)
+
+    def standardised(self, x: Tensor, present: Tensor) -> Tensor:
+        """The same with 0, the training clips' mean, where the modality is missing."""
         here = present.unsqueeze(-1)
         x = torch.where(here, x.to(self.mean.dtype), self.mean)
-        return torch.where(here, (x - self.mean) / self.std, self.token)
+        return (x - self.mean) / self.std
 
 
 class Encoder(nn.Module):

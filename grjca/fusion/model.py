@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.fusions import build_fusion
 from grjca.fusion.gates import TemperedGate
+from grjca.fusion.linear import LinearPath
 from grjca.fusion.masked import MaskedBatchNorm1d, drop_modalities, zero_padding
 from grjca.fusion.modality import Encoder
 
@@ -43,6 +44,9 @@ class FusionOutput:
 class Head(nn.Module):
     """Linear, batch normalisation, LeakyReLU, linear, tanh.
 
+    With a linear path's r the prediction is tanh(o + artanh(r)) = (u + r) / (1 + u r), u = tanh(o),
+    o the last layer's output: r itself where the head says 0, and always within (-1, 1).
+
     Args:
         width: d, fused features per frame.
         hidden: Width of the hidden layer.
@@ -56,10 +60,12 @@ class Head(nn.Module):
         self.activation = nn.LeakyReLU()
         self.out = nn.Linear(hidden, outputs)
 
-    def forward(self, x: Tensor, frames: Tensor) -> Tensor:
-        """(B, T, d) to (B, T, K), 0 in padding."""
-        hidden = self.activation(self.norm(self.hidden(x), frames))
-        return zero_padding(torch.tanh(self.out(hidden)), frames)
+    def forward(self, x: Tensor, frames: Tensor, line: Tensor | None = None) -> Tensor:
+        """(B, T, d), and (B, T, K) of a linear path, to (B, T, K), 0 in padding."""
+        out = self.out(self.activation(self.norm(self.hidden(x), frames)))
+        if line is not None:
+            out = out + torch.atanh(line)
+        return zero_padding(torch.tanh(out), frames)
 
 
 class FusionModel(nn.Module):
@@ -91,6 +97,7 @@ class FusionModel(nn.Module):
         self.fusion = build_fusion(config)
         width = config.visual_width + config.audio_width
         self.head = Head(width, config.head_hidden, len(config.outputs))
+        self.linear = LinearPath(config) if config.linear == "ridge" else None
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -174,7 +181,14 @@ class FusionModel(nn.Module):
             self.audio(audio, audio_present, frames),
             frames,
         )
-        return FusionOutput(self.head(features, frames), features, gates)
+        line = None
+        if self.linear is not None:
+            standardised = (
+                self.visual.input.standardised(visual, visual_present),
+                self.audio.input.standardised(audio, audio_present),
+            )
+            line = self.linear(self.linear.inputs(*standardised, visual_present, audio_present))
+        return FusionOutput(self.head(features, frames, line), features, gates)
 
     def _check(self, visual: Tensor, audio: Tensor, *masks: Tensor) -> None:
         shape = tuple(visual.shape[:2])

@@ -77,7 +77,7 @@ def read_tensors(file: Path, kind: FileKind) -> tuple[dict[str, Any], dict[str, 
             start = stream.read(9)
         # A zip or a pickle's protocol mark: what torch.save writes. Safetensors starts with the
         # length of its header, which may look like either, and then the header's brace.
-        if start.startswith((b"PK", b"\x80")) and not start.endswith(b"{"):
+        if len(start) == 9 and start.startswith((b"PK", b"\x80")) and not start.endswith(b"{"):
             raise GrjcaError(kind.stage, file, "a pickle of torch.save, which is not loaded "
                              "because it can run code", kind.remedy)  # fmt: skip
         with safe_open(file, framework="pt") as opened:

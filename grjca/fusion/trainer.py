@@ -27,6 +27,7 @@ from grjca.fusion.preparing import (
     model_config,
 )
 from grjca.fusion.recipe import choose_embedders, common_recipe
+from grjca.fusion.ridge_start import start_as_ridge
 from grjca.fusion.run_folder import RunFolder, check_folder
 from grjca.fusion.settings import DECIDED, FOUND, Settings
 from grjca.fusion.tensorboard import TensorBoard, check_installed
@@ -42,7 +43,8 @@ class TrainResult:
     """What a training reached.
 
     Attributes:
-        best_epoch: The epoch whose weights were kept, counted from 1.
+        best_epoch: The epoch whose weights were kept, counted from 1; 0 where nothing was better
+            than the start (ridge regression, or the checkpoint that was started from).
         best_ccc: Validation CCC of that epoch, by dimension; NaN where undefined.
         out: The RUN folder.
         rows: One row per epoch, as in ``metrics.csv``.
@@ -78,7 +80,8 @@ def train(
     validation clips at once; each frame's prediction is first averaged over the windows that
     cover it. Where the labels are those of whole clips, a clip's prediction is the mean over its
     frames that show or sound something, in the loss and in the score, and the CCC is over clips.
-    An undefined CCC counts as -1.
+    An undefined CCC counts as -1. Weights that a training starts from, ridge regression's or a
+    checkpoint's, are scored first and kept where no epoch is better.
 
     A run that was killed goes on with ``resume`` and gives the curve and the weights it would
     have given undisturbed, on the same machine with the same number of threads.
@@ -116,9 +119,9 @@ def train(
     machine = choose_machine(config)
     if tensorboard:
         check_installed()
-    matched = match(labels, source.clips())
+    labels = match(labels, source.clips(), allow_missing=data.allow_missing).labels
     clips = [*split.train, *split.val]
-    bare = [clip for clip in clips if clip not in matched.labels.clips]
+    bare = [clip for clip in clips if clip not in labels.clips]
     if bare:
         cause = f"without labels: {shown(bare)}"
         raise UsageError("train", f"{len(bare)} of {len(clips)} clips", cause,
@@ -127,12 +130,12 @@ def train(
     modalities = choose_modalities(config, visual, audio)
     recipe = common_recipe(source, clips, visual, audio)
     outputs = choose_outputs(labels, fusion)
-    check_loss(config, labels.clip_level)
+    check_loss(config, data, labels.clip_level)
     if init is not None:
         check_same_embedders(init, recipe)
     loaded = load_clips(
         source,
-        matched.labels,
+        labels,
         split.train,
         split.val,
         visual=visual,
@@ -143,6 +146,7 @@ def train(
         memory_limit=config.memory_limit,
         align=data.align,
         delay=data.label_delay,
+        smoothing=data.label_smoothing_seconds,
     )
     check_labelled(loaded, split, outputs)
     train_clips = [loaded.clips[clip] for clip in split.train]
@@ -177,6 +181,8 @@ def train(
         if init is not None:
             start_from(model, init)
         standardise(model, moments, init)
+        if init is None:
+            start_as_ridge(model, train_clips, val_clips, clip_level=loaded.clip_level)
         windows = WindowSet(
             train_clips,
             config.window,
@@ -186,8 +192,9 @@ def train(
             fixed=built.time_mix == "dense" or machine.compile,
         )
         fitting = Fitting(
-            model, windows, val_clips, config, machine, run, clip_level=loaded.clip_level
-        )
+            model, windows, val_clips, config, machine, run, clip_level=loaded.clip_level,
+            score_start=init is not None or built.linear != "none",
+        )  # fmt: skip
         state = run.resume() if resume else None
         if state is None:
             run.start(fitting.state())
@@ -198,9 +205,5 @@ def train(
         if tensorboard:
             fitting.logs.append(stack.enter_context(TensorBoard(out, len(fitting.rows) + 1)))
         fitting.fit(progress)
-    notes = list(split.notes)
-    if matched.unlabelled:
-        notes.append(f"{len(matched.unlabelled)} clips of the store have no labels")
-    return TrainResult(
-        fitting.schedule.best_epoch, fitting.best_ccc, out, fitting.rows, tuple(notes)
-    )
+    notes = (*split.notes, *labels.notes)
+    return TrainResult(fitting.schedule.best_epoch, fitting.best_ccc, out, fitting.rows, notes)
