@@ -39,6 +39,10 @@ from grjca.commands.smooth import SmoothWidths
     "--align", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
     help="Rows of labels that do not match the frames.",
 )  # fmt: skip
+@click.option(
+    "--allow-missing", is_flag=True,
+    help="Go on though more than half of the labelled clips are not in the store.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=3407, show_default=True, help="Of resamples and stress.")
 @click.option("--json", type=click.Path(dir_okay=False, path_type=Path), help="Scores to a file.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 import grjca
 from grjca.commands import options
+from grjca.commands.setting import Pair, setting, settings_given
 from grjca.fusion.config import FUSIONS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class _SecondsOrAuto(click.ParamType[float | str]):
         return "auto" if value == "auto" else float(click.FLOAT.convert(value, param, ctx))
 
 
-_DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align")
+_DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align", "allow_missing")
 
 
 @click.command()
@@ -75,9 +76,14 @@ _DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align")
     help="Labels that do not match a clip's frames: refuse, or cut.  [default: error]",
 )  # fmt: skip
 @click.option(
+    "--allow-missing", is_flag=True, default=None,
+    help="Go on though more than half of the labelled clips are not in the store.",
+)  # fmt: skip
+@click.option(
     "--init", type=click.Path(exists=True, path_type=Path),
     help="Start from the weights of this run or checkpoint, with its model's settings.",
 )  # fmt: skip
+@setting
 @click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard as well.")
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, or start it if there is none."
@@ -92,6 +98,7 @@ def train(
     settings: Path | None,
     fusion: str | None,
     modality: str | None,
+    pairs: tuple[Pair, ...],
     init: Path | None,
     tensorboard: bool,
     resume: bool,
@@ -101,10 +108,14 @@ def train(
 ) -> None:
     """Train a fusion model on a store's features; the best checkpoint lands in --out.
 
-    Settings come from --preset, --init, --config and the other options; the later count.
+    Settings come from --preset, --init, --config, the other options and --set; the later count.
     """
+    from grjca.fusion.settings import check_given
+
+    single = settings_given(pairs)
+    check_given(single)
     asked = {name: value for name, value in given.items() if value is not None}
-    data = {name: asked.pop(name) for name in _DATA if name in asked}
+    data = {name: asked.pop(name) for name in _DATA if name in asked} | dict(single.data)
     find_delay = data.get("label_delay") == "auto"
     if find_delay:
         del data["label_delay"]
@@ -112,7 +123,8 @@ def train(
         asked["modalities"] = ("visual", "audio") if modality == "both" else (modality,)
     result = grjca.train(
         store, labels, out, preset=preset, settings=settings,
-        model={} if fusion is None else {"fusion": fusion}, config=asked, data=data,
+        model={**({} if fusion is None else {"fusion": fusion}), **single.model},
+        config={**asked, **single.train}, data=data,
         init=init, find_delay=find_delay, overwrite=overwrite, resume=resume,
         tensorboard=tensorboard,
         progress=not quiet,
@@ -123,6 +135,8 @@ def train(
 def _print_training(result: TrainResult) -> None:
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result.best_ccc.items())
     click.echo(f"best epoch {result.best_epoch} of {len(result.rows)}: validation CCC {reached}")
+    for note in result.notes:
+        click.echo(f"note: {note}")
     for name in (
         "model.safetensors",
         "last.safetensors",

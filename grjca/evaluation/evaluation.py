@@ -180,6 +180,7 @@ def _label_delay(checkpoints: Sequence[Checkpoint], config: EvaluationConfig) ->
 
 def _notes(job: Job, config: EvaluationConfig, panel: Panel) -> tuple[str, ...]:
     notes = [f"predicted but not labelled: {n}" for n in job.predicted if n not in job.names]
+    notes += job.labels.notes
     here = job.labels.mapping
     notes += [
         f"trained on labels read as '{mapping}', evaluated on '{here}'"

@@ -14,13 +14,14 @@ from grjca.cache.store import FeatureStore
 from grjca.errors import GrjcaError, UsageError
 from grjca.evaluation.documents import write_json
 from grjca.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate_clips
-from grjca.evaluation.smoothing import check_widths, moving_mean, widths_of
+from grjca.evaluation.smoothing import check_widths, widths_of
 from grjca.evaluation.sources import check_features, one_thread
 from grjca.evaluation.submission import DIMENSIONS, Fill, fill_in, read_list, write_submission
 from grjca.fusion.checkpoint import FILE, load_checkpoint
 from grjca.fusion.predictor import average, predict_stored
 from grjca.labels.matching import find_clips, match
 from grjca.labels.readers import read_labels
+from grjca.labels.smoothing import moving_mean
 from grjca.report.agreement import plot_agreement
 from grjca.report.stress import plot_stress
 
@@ -34,6 +35,7 @@ def evaluate(
     *,
     json: str | Path | None = None,
     plot: str | Path | None = None,
+    allow_missing: bool = False,
     progress: bool = False,
     **config: Any,
 ) -> Evaluation:
@@ -45,6 +47,7 @@ def evaluate(
         labels: Annotations, as for ``train``.
         json: Write the scores there.
         plot: Draw the stress sweep there or, without one, predictions against labels (PNG).
+        allow_missing: Go on though more than half of the labelled clips are not in the store.
         progress: Draw progress bars on standard error.
         config: Values for fields of ``EvaluationConfig``, for example ``partition="test"``.
 
@@ -56,7 +59,8 @@ def evaluate(
     paths = _paths(checkpoint)
     runs = [load_checkpoint(path) for path in paths]
     features = FeatureStore(store)
-    annotations = match(read_labels(Path(labels)), features.clips()).labels
+    read = read_labels(Path(labels))
+    annotations = match(read, features.clips(), allow_missing=allow_missing).labels
     with one_thread():
         found = evaluate_clips(runs, features, annotations, settings, progress=progress)
     if json is not None:

@@ -7,41 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grjca.evaluation.scores import Trace
 from grjca.evaluation.sums import clip_sums, metrics
 from grjca.labels.records import DIMENSIONS
+from grjca.labels.smoothing import moving_mean
 
 WIDTHS = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds that are tried; 0 leaves predictions as they are."""
-
-
-def moving_mean(
-    values: NDArray[np.float64], time: NDArray[np.float64], width: float
-) -> NDArray[np.float64]:
-    """The mean over all rows within half a width of each row, whatever the rate.
-
-    At a clip's ends the window is cut off, not mirrored or padded.
-
-    Args:
-        values: (T,) or (T, K).
-        time: (T,) seconds, increasing.
-        width: Seconds; 0 gives the values back.
-
-    Returns:
-        Shaped as ``values``.
-    """
-    if width == 0 or not len(time):
-        return values
-    # Times such as 1/3 s must not drop a row at the window's very edge to rounding.
-    reach = width / 2 + 1e-9
-    first = np.searchsorted(time, time - reach, side="left")
-    stop = np.searchsorted(time, time + reach, side="right")
-    total = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-    count = (stop - first).reshape(-1, *[1] * (values.ndim - 1))
-    mean: NDArray[np.float64] = (total[stop] - total[first]) / count
-    return mean
 
 
 def check_widths(widths: object) -> None:

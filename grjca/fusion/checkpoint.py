@@ -15,10 +15,11 @@ from torch import Tensor
 
 import grjca
 from grjca.errors import GrjcaError
+from grjca.files import written_in_one_step
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
 from grjca.fusion.model import FusionModel
-from grjca.fusion.tensor_file import FileKind, read_tensors, write_tensors
+from grjca.fusion.tensor_file import FileKind, Step, read_tensors, write_tensors
 
 FILE = "model.safetensors"
 """Name of the checkpoint with the best weights inside a RUN folder."""
@@ -74,7 +75,11 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, config: FusionConfig, weights: Mapping[str, Tensor], meta: Mapping[str, Any]
+    path: Path,
+    config: FusionConfig,
+    weights: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    step: Step = written_in_one_step,
 ) -> None:
     """Write a checkpoint in one step.
 
@@ -84,6 +89,7 @@ def save_checkpoint(
         weights: The model's state.
         meta: JSON-able values with at least the keys that :class:`Checkpoint` reads: ``rate``,
             ``window``, ``hop``, ``modalities``, ``recipe``, ``visual``, ``audio``, ``mapping``.
+        step: How the file takes its name.
 
     Raises:
         GrjcaError: The file cannot be written.
@@ -93,7 +99,7 @@ def save_checkpoint(
         "versions": _versions(),
         **meta,
     }
-    write_tensors(path, CHECKPOINT, without_nan(document), weights)
+    write_tensors(path, CHECKPOINT, without_nan(document), weights, step)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

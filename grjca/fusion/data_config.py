@@ -19,8 +19,11 @@ class DataConfig:
         folds: Number of folds that the clips are rolled over; then ``fold`` is validated on.
         fold: Which of the folds, from 1.
         label_delay: Seconds by which annotations come after what they are about.
+        label_smoothing_seconds: Width of a moving mean over the labels that the loss is taken to;
+            validation, tests and metrics see the labels as they are. 0 for none.
         align: Rows of labels that do not match a clip's frames: ``error``, or ``truncate`` to the
             shorter of the two.
+        allow_missing: Go on though more than half of the labelled clips are not in the store.
 
     Raises:
         ValueError: A value is out of its range, or values exclude each other; the message begins
@@ -33,7 +36,9 @@ class DataConfig:
     folds: int | None = None
     fold: int | None = None
     label_delay: float = 0.0
+    label_smoothing_seconds: float = 0.0
     align: Literal["error", "truncate"] = "error"
+    allow_missing: bool = False
 
     def __post_init__(self) -> None:
         if self.val is not None and not isinstance(self.val, int | float):
@@ -52,5 +57,8 @@ class DataConfig:
                 raise ValueError(f"fold must lie between 1 and {self.folds}, got {self.fold}")
         if not math.isfinite(self.label_delay):
             raise ValueError(f"label_delay must be finite, got {self.label_delay}")
+        if not 0 <= self.label_smoothing_seconds < math.inf:
+            raise ValueError("label_smoothing_seconds must be finite and not negative, got "
+                             f"{self.label_smoothing_seconds}")  # fmt: skip
         if self.align not in ("error", "truncate"):
             raise ValueError(f"align must be error or truncate, got {self.align!r}")

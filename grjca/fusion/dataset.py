@@ -23,6 +23,7 @@ from grjca.fusion.recipe import owned
 from grjca.fusion.timeline import frame_rate, make_timeline
 from grjca.labels.records import Labels
 from grjca.labels.rows import Align, labels_for_rows
+from grjca.labels.smoothing import moving_mean
 
 BLOCK_ROWS = 4096
 """Rows read at once where a whole clip is gone through."""
@@ -36,7 +37,7 @@ class LabelledClip:
         sequence: The clip at the model's rate.
         labels: (T, K) float64 on the clip's frames, NaN where not labelled; a label of the whole
             clip stands in every row.
-        target: (N, K) float64 on the model's rows.
+        target: (N, K) float64 on the model's rows: what the loss is taken to.
     """
 
     sequence: ClipSequence
@@ -125,6 +126,7 @@ def load_clips(
     memory_limit: int,
     align: Align = "error",
     delay: float = 0.0,
+    smoothing: float = 0.0,
 ) -> ClipSet:
     """Lay labels and time lines over the clips, and hold the features if they fit into memory.
 
@@ -144,6 +146,8 @@ def load_clips(
         memory_limit: Bytes that the features may take in memory.
         align: What to do about labels that do not match a clip's frames.
         delay: Seconds by which annotations come after what they are about.
+        smoothing: Width in seconds of a moving mean over the training clips' targets; labelled
+            frames alone enter it, and stay the only ones that are labelled.
 
     Raises:
         GrjcaError: Labels do not fit a clip's frames, or features are damaged.
@@ -158,7 +162,7 @@ def load_clips(
     columns = [labels.names.index(name) for name in outputs]
     width = 4 * (inputs.visual_dim + inputs.audio_dim)
     in_memory = sum(map(len, times.values())) * width <= memory_limit
-    clips = {}
+    clips, learned = {}, set(train)
     for clip, reader in readers.items():
         if in_memory:
             reader.keep()
@@ -166,8 +170,9 @@ def load_clips(
         timeline = make_timeline(time, chosen)
         rows = labels_for_rows(labels.clips[clip], time, index=index, align=align, delay=delay)
         rows = rows[:, columns]
+        target = moving_mean(rows, time, smoothing) if clip in learned else rows
         clips[clip] = LabelledClip(
-            ClipSequence(clip, reader, timeline, inputs), rows, timeline.at_model_rows(rows)
+            ClipSequence(clip, reader, timeline, inputs), rows, timeline.at_model_rows(target)
         )
     return ClipSet(clips, inputs, chosen, in_memory, labels.clip_level)
 

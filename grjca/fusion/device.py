@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grjca.errors import UsageError
 from grjca.fusion.train_config import TrainConfig
@@ -21,15 +23,29 @@ class Machine:
         device: The device.
         amp: Mixed precision: matrix products in bfloat16, weights in float32.
         compile: The training's forward and backward pass are compiled.
+        backend: What they are compiled with, as ``torch.compile`` names it.
     """
 
     device: torch.device
     amp: bool = False
     compile: bool = False
+    backend: str = "inductor"
 
     def precision(self) -> torch.autocast:
         """The context that forward passes of a training run in."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
+
+    def compiled(self, model: nn.Module) -> Callable[..., Any]:
+        """The model as a training calls it; it shares all weights with the model itself.
+
+        What this process compiled before is forgotten: torch compiles a function for eight
+        configurations and then goes on without, so that the ninth training would not be compiled.
+        """
+        if not self.compile:
+            return model
+        torch.compiler.reset()
+        compiled: Callable[..., Any] = torch.compile(model, backend=self.backend)
+        return compiled
 
     @contextlib.contextmanager
     def seeded(self, seed: int, threads: int) -> Iterator[None]:
@@ -38,13 +54,31 @@ class Machine:
         torch.set_num_threads(threads)
         cuda = [self.device] if self.device.type == "cuda" else []
         try:
-            # cuDNN's fastest convolutions add in an order of their own.
-            exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
-            with exact, torch.random.fork_rng(devices=cuda):
+            with self.exact(), torch.random.fork_rng(devices=cuda):
                 torch.manual_seed(seed)
                 yield
         finally:
             torch.set_num_threads(before)
+
+    @contextlib.contextmanager
+    def exact(self) -> Iterator[None]:
+        """Kernels that give the same bits each time, on a GPU.
+
+        cuDNN's fastest convolutions, and the backward passes of fused attention, add in an order
+        of their own.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        # One by one: cudnn.flags() sets what it is not given as well, and switches cuDNN off.
+        cudnn = torch.backends.cudnn
+        before = cudnn.deterministic, cudnn.benchmark
+        cudnn.deterministic, cudnn.benchmark = True, False
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            cudnn.deterministic, cudnn.benchmark = before
 
     def generators(self) -> dict[str, Tensor]:
         """States of the default generators that dropout draws from."""
@@ -83,7 +117,9 @@ def choose_machine(config: TrainConfig) -> Machine:
     if (device.index or 0) >= count:
         raise UsageError("train", f"--device {name}", f"there are {count} CUDA devices",
                          "They are counted from 0.")  # fmt: skip
-    if config.amp and not torch.cuda.is_bf16_supported(including_emulation=False):
+    with torch.cuda.device(device):
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if config.amp and not bfloat16:
         raise UsageError("train", "--amp", f"{torch.cuda.get_device_name(device)} has no bfloat16",
                          "Leave --amp out.")  # fmt: skip
     return Machine(device, config.amp, config.compile)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +60,7 @@ class Fitting:
         self.rows: list[dict[str, float]] = []
         self.best_ccc: dict[str, float] = {}
         self.schedule = Schedule(config.schedule())
-        self._forward: Any = torch.compile(self.model) if machine.compile else self.model
+        self._forward = machine.compiled(self.model)
         self._data = data
         self._val_clips = val_clips
         self._config = config
@@ -204,6 +203,7 @@ class Fitting:
     def _step(self, batch: LabelledBatch) -> float:
         with self._machine.precision():
             prediction = self._forward(*batch.inputs.arguments).prediction
+        prediction = prediction.float()
         if self._clip_level:
             prediction = pool(prediction, batch.inputs)
         loss = ccc_loss(prediction, batch.target, batch.mask, self._config.ccc_over)

@@ -45,7 +45,10 @@ class TemperedGate(nn.Module):
                 f"this gate chooses between {self.score.out_features}, got {len(candidates)}"
             )
         if self.fixed is None:
-            weights = torch.softmax(self.score(chooser) / self.temperature, dim=-1)
+            # A low temperature makes much of bfloat16's rounding: full precision here.
+            with torch.autocast(chooser.device.type, enabled=False):
+                scores = self.score(chooser.to(self.score.weight.dtype))
+                weights = torch.softmax(scores / self.temperature, dim=-1)
         else:
             weights = self.fixed.to(chooser).expand(*chooser.shape[:-1], -1)
         total = candidates[0] * weights[..., :1]

@@ -1,8 +1,9 @@
-"""Running a model over a whole clip, overlapping windows averaged."""
+"""Running a model over whole clips, overlapping windows averaged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,61 +15,88 @@ from grjca.fusion.windows import windows
 
 
 @dataclass(frozen=True)
-class ClipOutput:
-    """What a model says about every frame of a clip.
+class RowOutput:
+    """What a model says about a clip, on its own rows.
 
     Attributes:
-        values: (T, K) float64, in the order of the model's outputs.
-        gates: (T, n) float64 by the gate's name, as in ``FusionOutput.gates``; empty for a fusion
+        values: (N, K) float64, in the order of the model's outputs.
+        shown: (N,) bool, the rows that show or sound something; all, where none does.
+        gates: (N, n) float64 by the gate's name, as in ``FusionOutput.gates``; empty for a fusion
             without gates.
     """
 
     values: NDArray[np.float64]
-    gates: dict[str, NDArray[np.float64]]
+    shown: NDArray[np.bool_]
+    gates: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def run_clip(
-    model: FusionModel, sequence: ClipSequence, window: int, hop: int, batch: int = 12
-) -> ClipOutput:
-    """Predict a clip.
+def predict_rows(
+    model: FusionModel,
+    sequences: Sequence[ClipSequence],
+    window: int,
+    hop: int,
+    batch: int = 12,
+    *,
+    gates: bool = True,
+) -> list[RowOutput]:
+    """Predict clips at the model's rate, windows of several clips in one batch.
 
-    Each of the model's rows gets the mean over the windows that cover it; the rows are then
-    interpolated at the clip's own frame times. Features are read a batch of windows at a time.
+    Each row gets the mean over the windows that cover it. Features are read a batch of windows at
+    a time.
 
     Args:
         model: The model, on whatever device; it runs in evaluation mode and is left in the mode it
             was in.
-        sequence: The clip at the model's rate.
+        sequences: The clips at the model's rate.
         window: Rows per window.
         hop: Rows between windows.
         batch: Windows at once.
+        gates: Whether the gates' weights are wanted.
+
+    Returns:
+        By clip, in their order.
 
     Raises:
         GrjcaError: The features do not fit the model or hold NaN where they are valid.
     """
-    rows = len(sequence)
-    ranges = windows(rows, window, hop)
     config = model.config
-    count = np.zeros((rows, 1))
-    values = np.zeros((rows, len(config.outputs)))
-    gates: dict[str, NDArray[np.float64]] = {}
+    found = [
+        RowOutput(np.zeros((len(own), len(config.outputs))), np.zeros(len(own), dtype=bool))
+        for own in sequences
+    ]
+    count = [np.zeros((len(own), 1)) for own in sequences]
+    ranges = [
+        (number, start, stop)
+        for number, own in enumerate(sequences)
+        for start, stop in windows(len(own), window, hop)
+    ]
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(ranges), batch):
-            chunk = ranges[first : first + batch]
-            inputs = collate([sequence.window(*range_) for range_ in chunk], window)
-            output = model(*inputs.to(device).arguments)
-            predicted = output.prediction.double().cpu().numpy()
-            weights = {name: gate.double().cpu().numpy() for name, gate in output.gates.items()}
-            for name, weight in weights.items():
-                gates.setdefault(name, np.zeros((rows, weight.shape[2])))
-            for i, (start, stop) in enumerate(chunk):
-                count[start:stop] += 1
-                values[start:stop] += predicted[i, : stop - start]
-                for name, weight in weights.items():
-                    gates[name][start:stop] += weight[i, : stop - start]
-    model.train(was_training)
-    back = sequence.timeline.at_frames
-    return ClipOutput(back(values / count), {n: back(gate / count) for n, gate in gates.items()})
+    try:
+        with torch.inference_mode():
+            for first in range(0, len(ranges), batch):
+                chunk = ranges[first : first + batch]
+                read = [sequences[number].window(start, stop) for number, start, stop in chunk]
+                # A dense time-mix takes whole windows only.
+                length = window if config.time_mix == "dense" else max(map(len, read))
+                output = model(*collate(read, length).to(device).arguments)
+                predicted = output.prediction.double().cpu().numpy()
+                weights = {n: g.double().cpu().numpy() for n, g in output.gates.items() if gates}
+                for i, (number, start, stop) in enumerate(chunk):
+                    own, here, size = found[number], slice(start, stop), stop - start
+                    own.values[here] += predicted[i, :size]
+                    own.shown[here] = read[i].visual_valid | read[i].audio_valid
+                    count[number][here] += 1
+                    for name, weight in weights.items():
+                        total = own.gates.setdefault(
+                            name, np.zeros((len(count[number]), weight.shape[2]))
+                        )
+                        total[here] += weight[i, :size]
+    finally:
+        model.train(was_training)
+    for own, n in zip(found, count, strict=True):
+        for total in (own.values, *own.gates.values()):
+            total /= n
+        own.shown[:] |= not own.shown.any()
+    return found

@@ -56,9 +56,10 @@ class MaskedBatchNorm1d(nn.Module):
             frames: (B, T) bool, true for real frames.
 
         Returns:
-            (B, T, C); 0 in padding.
+            (B, T, C) in the dtype of the statistics; 0 in padding.
         """
-        x = zero_padding(x, frames)
+        # Sums over a batch need more than mixed precision's bfloat16.
+        x = zero_padding(x.to(self.running_mean.dtype), frames)
         mean, var = self.running_mean, self.running_var
         if self.training:
             # Chosen by torch.where: a Python branch on the count would make a GPU wait each time.

@@ -12,7 +12,7 @@ from grjca.cache.records import ClipFeatures
 from grjca.fusion.checkpoint import Checkpoint
 from grjca.fusion.data import ClipSequence, FeatureSource, take_rows
 from grjca.fusion.dataset import ClipRows
-from grjca.fusion.inference import run_clip
+from grjca.fusion.inference import predict_rows
 from grjca.fusion.timeline import make_timeline
 
 
@@ -148,7 +148,7 @@ def _predict(
 ) -> Prediction:
     timeline = make_timeline(time, checkpoint.rate)
     sequence = ClipSequence(clip, read, timeline, checkpoint.inputs)
-    output = run_clip(checkpoint.model, sequence, checkpoint.window, checkpoint.hop)
-    return Prediction(
-        clip, time, output.values, checkpoint.outputs, face_valid, audio_valid, output.gates
-    )
+    rows = predict_rows(checkpoint.model, [sequence], checkpoint.window, checkpoint.hop)[0]
+    gates = {name: timeline.at_frames(weights) for name, weights in rows.gates.items()}
+    values = timeline.at_frames(rows.values)
+    return Prediction(clip, time, values, checkpoint.outputs, face_valid, audio_valid, gates)

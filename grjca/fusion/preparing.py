@@ -12,6 +12,7 @@ import numpy as np
 from grjca.errors import UsageError
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
+from grjca.fusion.data_config import DataConfig
 from grjca.fusion.dataset import ClipSet
 from grjca.fusion.moments import Moments
 from grjca.fusion.train_config import TrainConfig
@@ -94,15 +95,18 @@ def check_labelled(loaded: ClipSet, split: Split, outputs: Sequence[str]) -> Non
                                  "CCC needs two", "Choose another --val.")  # fmt: skip
 
 
-def check_loss(config: TrainConfig, clip_level: bool) -> None:
-    """Refuse a CCC over windows of which each has one label.
+def check_loss(config: TrainConfig, data: DataConfig, clip_level: bool) -> None:
+    """Refuse what has no meaning where each clip has one label.
 
     Raises:
-        UsageError: That is what is asked for.
+        UsageError: A CCC over windows of one label each, or labels smoothed along a clip.
     """
     if clip_level and config.ccc_over == "window":
         raise UsageError("train", "ccc_over: window", "the labels are one per clip, and one number "
                          "has no CCC", "Use ccc_over: batch.")  # fmt: skip
+    if clip_level and data.label_smoothing_seconds:
+        raise UsageError("train", "label_smoothing_seconds", "the labels are one per clip",
+                         "Only labels along a clip can be smoothed; leave it out.")  # fmt: skip
 
 
 def digest_of_data(loaded: ClipSet, moments: Mapping[str, Moments]) -> str:

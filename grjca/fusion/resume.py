@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from grjca.errors import GrjcaError, UsageError
+from grjca.files import written_in_one_step
 from grjca.fusion.recipe import differences
-from grjca.fusion.tensor_file import FileKind, read_tensors, write_tensors
+from grjca.fusion.tensor_file import FileKind, Step, read_tensors, write_tensors
 
 STATE = "state.safetensors"
 """Name of the state inside a RUN folder."""
@@ -62,13 +63,16 @@ class TrainState:
     rows: list[dict[str, float]]
 
 
-def save_state(path: Path, state: TrainState, run: Mapping[str, Any]) -> None:
+def save_state(
+    path: Path, state: TrainState, run: Mapping[str, Any], step: Step = written_in_one_step
+) -> None:
     """Write a state in one step.
 
     Args:
         path: The file.
         state: The state.
         run: What decides the run, as JSON-able values; ``load_state`` holds it against its own.
+        step: How the file takes its name.
 
     Raises:
         GrjcaError: The file cannot be written.
@@ -91,7 +95,7 @@ def save_state(path: Path, state: TrainState, run: Mapping[str, Any]) -> None:
         "best_ccc": state.best_ccc,
         "rows": state.rows,
     }
-    write_tensors(path, _KIND, document, tensors)
+    write_tensors(path, _KIND, document, tensors, step)
 
 
 def load_state(path: Path, run: Mapping[str, Any]) -> TrainState:

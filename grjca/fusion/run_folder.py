@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,17 @@ from typing import Any
 from torch import Tensor
 
 from grjca.errors import UsageError
-from grjca.files import cannot_write, written_in_one_step
+from grjca.files import cannot_write
 from grjca.fusion.checkpoint import FILE, LAST, save_checkpoint, without_nan
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.resume import STATE, TrainState, load_state, save_state
+from grjca.fusion.run_claim import RunClaim
 from grjca.fusion.settings import to_yaml
 
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"
 
 _FILES = (FILE, LAST, METRICS, CONFIG, STATE)
-_LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.\d+\.tmp")
 
 
 def check_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
@@ -47,13 +46,13 @@ def check_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
 
 
 class RunFolder:
-    """The RUN folder while it fills.
+    """The RUN folder while it fills; what is written takes its name in one step.
 
     The state is the one truth to go on from: it is written before any other file of a run, and
     what a resumed run finds beside it is made to agree with it again.
 
     Args:
-        folder: The folder; made with the first file in it.
+        claim: The right to write the folder.
         config: The model's configuration.
         meta: What the checkpoints record beside it.
         settings: The resolved settings, and what was found, for ``config.yaml``.
@@ -62,13 +61,15 @@ class RunFolder:
 
     def __init__(
         self,
-        folder: Path,
+        claim: RunClaim,
         config: FusionConfig,
         meta: Mapping[str, Any],
         settings: Mapping[str, Any],
         run: Mapping[str, Any],
     ) -> None:
-        self.folder = folder
+        self.folder = claim.folder
+        self._claim = claim
+        self._table = ""
         self._config = config
         self._meta = meta
         self._settings = settings
@@ -80,7 +81,12 @@ class RunFolder:
         Raises:
             GrjcaError: The folder cannot be written.
         """
-        self._remove(lambda name: name in _FILES)
+        self._claim.confirm()
+        for name in _FILES:
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise cannot_write(self.folder / name, error) from error
         self.save(state)
         self._write_settings()
 
@@ -94,10 +100,9 @@ class RunFolder:
         if not (self.folder / STATE).exists():
             return None
         state = load_state(self.folder / STATE, self._run)
-        self._remove(lambda name: _LEFTOVER.fullmatch(name) is not None)
         self._write_settings()
-        with written_in_one_step(self.folder / METRICS) as temporary:
-            temporary.write_text(_table(state.rows, header=True), encoding="utf-8")
+        self._table = _table(state.rows, header=True)
+        self._write(METRICS, self._table)
         if state.best:
             self.keep(state.best, int(state.schedule["best_epoch"]), state.best_ccc)
         return state
@@ -108,12 +113,10 @@ class RunFolder:
         Raises:
             GrjcaError: The folder cannot be written.
         """
-        path = self.folder / METRICS
-        try:
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(_table([row], header=stream.tell() == 0))
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        self._table += _table([row], header=not self._table)
+        # Whole, since a line added by a process that was taken over could not be called back; not
+        # synced, since that would cost more than a small epoch.
+        self._write(METRICS, self._table, durable=False)
 
     def keep(self, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]) -> None:
         """Write the checkpoint with the best weights so far.
@@ -126,12 +129,13 @@ class RunFolder:
     def keep_last(
         self, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]
     ) -> None:
-        """Write the checkpoint with the weights that an epoch ended with.
+        """Write the checkpoint with the weights that an epoch ended with, and sync the table.
 
         Raises:
             GrjcaError: The folder cannot be written.
         """
         self._checkpoint(LAST, weights, epoch, reached)
+        self._write(METRICS, self._table)
 
     def save(self, state: TrainState) -> None:
         """Write the state to go on from.
@@ -139,27 +143,21 @@ class RunFolder:
         Raises:
             GrjcaError: The folder cannot be written.
         """
-        save_state(self.folder / STATE, state, self._run)
+        save_state(self.folder / STATE, state, self._run, self._claim.written)
 
     def _checkpoint(
         self, name: str, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]
     ) -> None:
         meta = {**self._meta, "epoch": epoch, "val_ccc": dict(reached)}
-        save_checkpoint(self.folder / name, self._config, weights, meta)
+        path = self.folder / name
+        save_checkpoint(path, self._config, weights, meta, self._claim.written)
 
     def _write_settings(self) -> None:
-        with written_in_one_step(self.folder / CONFIG) as temporary:
-            temporary.write_text(to_yaml(without_nan(self._settings)), encoding="utf-8")
+        self._write(CONFIG, to_yaml(without_nan(self._settings)))
 
-    def _remove(self, which: Any) -> None:
-        if not self.folder.is_dir():
-            return
-        for path in list(self.folder.iterdir()):
-            if which(path.name):
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise cannot_write(path, error) from error
+    def _write(self, name: str, text: str, *, durable: bool = True) -> None:
+        with self._claim.written(self.folder / name, durable=durable) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _table(rows: Sequence[Mapping[str, float]], *, header: bool) -> str:

@@ -55,7 +55,8 @@ class Given:
     data: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    def _section(self, name: str) -> Mapping[str, Any]:
+    def section(self, name: str) -> Mapping[str, Any]:
+        """One of the three by its name."""
         return {"model": self.model, "train": self.train, "data": self.data}[name]
 
     def over(self, base: Given) -> Given:
@@ -71,7 +72,7 @@ class Given:
         kept = {
             (section, name): place
             for (section, name), place in base.places.items()
-            if name not in self._section(section)
+            if name not in self.section(section)
         }
         return Given(
             {**base.model, **self.model},
@@ -165,6 +166,17 @@ def resolve(given: Given) -> Settings:
     )
 
 
+def check_given(given: Given) -> None:
+    """Check each value by itself, before others that it may depend on are known.
+
+    Raises:
+        UsageError: A setting that does not exist or a value of another kind; the message says
+            where it was given.
+    """
+    for section in _SECTIONS:
+        _typed(section, given.section(section), given.places)
+
+
 def to_yaml(document: Mapping[str, Any]) -> str:
     """A document as YAML, sections and settings in their own order."""
     return yaml.safe_dump(
@@ -179,8 +191,20 @@ def _made(
     places: Mapping[tuple[str, str], str],
     **decided: int,
 ) -> Made:
-    known: dict[str, Any] = _SECTIONS[section]
-    checked: dict[str, Any] = dict(decided)
+    checked = _typed(section, values, places)
+    try:
+        return cls(**{**checked, **decided})
+    except ValueError as error:
+        # The messages of these classes begin with the field's name.
+        name = str(error).split(" ", 1)[0]
+        place = places.get((section, name), "settings")
+        raise UsageError("config", place, f"{section}.{error}") from error
+
+
+def _typed(
+    section: str, values: Mapping[str, Any], places: Mapping[tuple[str, str], str]
+) -> dict[str, Any]:
+    known, checked = _SECTIONS[section], {}
     for name, value in values.items():
         place = places.get((section, name), "settings")
         if name not in known:
@@ -189,13 +213,7 @@ def _made(
             checked[name] = typed(value, known[name])
         except ValueError as error:
             raise UsageError("config", place, f"{section}.{name} {error}") from error
-    try:
-        return cls(**checked)
-    except ValueError as error:
-        # The messages of these classes begin with the field's name.
-        name = str(error).split(" ", 1)[0]
-        place = places.get((section, name), "settings")
-        raise UsageError("config", place, f"{section}.{error}") from error
+    return checked
 
 
 def _pairs(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from grjca.errors import GrjcaError
 from grjca.files import written_in_one_step
+
+Step = Callable[[Path], AbstractContextManager[Path]]
+"""Gives a temporary path for a file, which takes the file's name when the context ends."""
 
 _KEY = "grjca"
 
@@ -36,7 +40,11 @@ class FileKind:
 
 
 def write_tensors(
-    path: Path, kind: FileKind, document: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    path: Path,
+    kind: FileKind,
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    step: Step = written_in_one_step,
 ) -> None:
     """Write a file; killed at any instant, the old one or the new one is there.
 
@@ -45,13 +53,14 @@ def write_tensors(
         kind: What it is.
         document: JSON-able values; NaN and infinity are kept.
         tensors: Of any device.
+        step: How the file takes its name.
 
     Raises:
         GrjcaError: The file cannot be written.
     """
     text = json.dumps({"format": kind.format, "version": kind.version, **document})
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with written_in_one_step(path) as temporary:
+    with step(path) as temporary:
         try:
             save_file(plain, temporary, metadata={_KEY: text})
         except SafetensorError as error:

@@ -14,7 +14,7 @@ from grjca.fusion.checkpoint import Checkpoint, without_nan
 from grjca.fusion.data import FeatureSource
 from grjca.fusion.data_config import DataConfig
 from grjca.fusion.dataset import check_features, clip_moments, load_clips
-from grjca.fusion.device import choose_machine
+from grjca.fusion.device import Machine, choose_machine
 from grjca.fusion.fitting import Fitting, Log
 from grjca.fusion.initial import check_same_embedders, digest, standardise, start_from
 from grjca.fusion.model import FusionModel
@@ -28,6 +28,7 @@ from grjca.fusion.preparing import (
 )
 from grjca.fusion.recipe import choose_embedders, common_recipe
 from grjca.fusion.ridge_start import start_as_ridge
+from grjca.fusion.run_claim import check_free, claimed
 from grjca.fusion.run_folder import RunFolder, check_folder
 from grjca.fusion.settings import DECIDED, FOUND, Settings
 from grjca.fusion.tensorboard import TensorBoard, check_installed
@@ -73,6 +74,7 @@ def train(
     tensorboard: bool = False,
     log: Log | None = None,
     progress: bool = True,
+    machine: Machine | None = None,
 ) -> TrainResult:
     """Train a model and keep the weights of the epoch with the best validation CCC.
 
@@ -104,19 +106,21 @@ def train(
         tensorboard: Write the curves for TensorBoard as well.
         log: Takes in each epoch's row as soon as there is one.
         progress: Show a progress bar.
+        machine: Where and how to compute; None for what the configuration asks for.
 
     Returns:
         What was reached; its ``rows`` are what the curves are drawn from.
 
     Raises:
-        UsageError: Unknown settings, a folder that holds a run, a run to go on with that was
-            started otherwise, a device that is not there, clips without labels, or a choice
-            between embedders that only the user can make.
+        UsageError: Unknown settings, a folder that holds a run or that another process is at work
+            in, a run to go on with that was started otherwise, a device that is not there, clips
+            without labels, or a choice between embedders that only the user can make.
         GrjcaError: Labels, features, recipes or a checkpoint that do not fit, a loss that is not
             finite, or a disk that cannot be written.
     """
+    check_free(out)
     check_folder(out, overwrite, resume)
-    machine = choose_machine(config)
+    machine = machine or choose_machine(config)
     if tensorboard:
         check_installed()
     labels = match(labels, source.clips(), allow_missing=data.allow_missing).labels
@@ -174,7 +178,6 @@ def train(
     settings = {**Settings(asked, config, data).document(), FOUND: found}
     train_values = settings["train"]
     meta = {**found, "train": train_values, "window": config.window, "hop": config.hop}
-    run = RunFolder(out, built, meta, settings, without_nan(settings))
     with contextlib.ExitStack() as stack:
         stack.enter_context(machine.seeded(config.seed, config.threads))
         model = FusionModel(built)
@@ -191,6 +194,10 @@ def train(
             # A compiled model is compiled again for every other length.
             fixed=built.time_mix == "dense" or machine.compile,
         )
+        claim = stack.enter_context(claimed(out))
+        # Another training may have come and gone while clips were read.
+        check_folder(out, overwrite, resume)
+        run = RunFolder(claim, built, meta, settings, without_nan(settings))
         fitting = Fitting(
             model, windows, val_clips, config, machine, run, clip_level=loaded.clip_level,
             score_start=init is not None or built.linear != "none",

@@ -105,11 +105,14 @@ class WindowSet:
         Raises:
             GrjcaError: As :meth:`batch`.
         """
-        cuda = device.type == "cuda"
 
         def read(start: int) -> LabelledBatch:
             batch = self.batch(numbers[start : start + size])
-            return batch.pinned() if cuda else batch
+            if device.type != "cuda":
+                return batch
+            # A thread pins for its own current device, and would wake the first GPU for another.
+            with torch.cuda.device(device):
+                return batch.pinned()
 
         starts = range(first * size, len(numbers), size)
         with ThreadPoolExecutor(1, "windows") as reader:

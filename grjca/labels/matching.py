@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from grjca.errors import GrjcaError
 from grjca.labels.records import Labels
 
 _SHOWN = 5
+_LISTED = "Names are clips' paths in the store; 'grjca inspect' lists them."
+
+logger = logging.getLogger(__name__)
 
 
 class ClipNames:
@@ -42,10 +46,17 @@ class ClipNames:
 
 @dataclass(frozen=True)
 class Matched:
-    """Annotations whose names are identities of clips, and the clips that have none."""
+    """Annotations whose names are identities of clips.
+
+    Attributes:
+        labels: The annotations of clips that are there.
+        unlabelled: Clips that have none.
+        missing: Names of annotations whose clips are not there.
+    """
 
     labels: Labels
     unlabelled: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 def without_extension(clip: str) -> str:
@@ -72,51 +83,75 @@ def find_clips(names: Sequence[str], clips: Iterable[str], stage: str) -> dict[s
     Raises:
         GrjcaError: A name means no clip or several, or two names mean the same clip.
     """
-    index = ClipNames(clips)
-    found = {name: index.find(name) for name in names}
-    unknown = [name for name, hits in found.items() if not hits]
+    found = _found(names, clips, stage)
+    unknown = [name for name in dict.fromkeys(names) if name not in found]
     if unknown:
         raise GrjcaError(
-            stage, f"{len(unknown)} of {len(found)} names",
-            f"no such clip in the store: {shown(unknown)}",
-            "Names are clips' paths in the store; 'grjca inspect' lists them.",
+            stage, f"{len(unknown)} of {len(set(names))} names",
+            f"no such clip in the store: {shown(unknown)}", _LISTED,
         )  # fmt: skip
-    for name, hits in found.items():
-        if len(hits) > 1:
-            raise GrjcaError(stage, name, f"the name means several clips: {shown(hits)}",
-                             "Write more of the path, or its extension.")  # fmt: skip
-    owners: dict[str, str] = {}
-    for name, hits in found.items():
-        first = owners.setdefault(hits[0], name)
-        if first != name:
-            raise GrjcaError(stage, hits[0], f"named twice, as {first} and as {name}",
-                             "Keep one of them.")  # fmt: skip
-    return {name: hits[0] for name, hits in found.items()}
+    return found
 
 
-def match(labels: Labels, clips: Iterable[str]) -> Matched:
+def match(labels: Labels, clips: Iterable[str], *, allow_missing: bool = False) -> Matched:
     """Give annotations the identities of a store's clips.
 
-    Labels of a clip that is not there are an error, since leaving them out in silence would
-    hide a wrong folder; clips without labels are ordinary and only listed.
+    A few labelled clips that are not in the store are ordinary, since extraction fails for some
+    files: they are left out, with a warning and a note in ``Labels.notes`` that name them. When
+    more than half are not there it is rather the folder or the names that are wrong, and they are
+    refused unless that is allowed. Clips without labels are left out with a note.
 
     Args:
         labels: Annotations under the names their files give.
         clips: Identities of the store's clips.
+        allow_missing: Go on though more than half of the labelled clips are not there.
 
     Raises:
-        GrjcaError: A name means no clip or several, or two names mean the same clip.
+        GrjcaError: No labelled clip is there, or too few; a name means several clips, or two names
+            mean the same one.
     """
     known = list(clips)
-    identity = find_clips(list(labels.clips), known, "labels")
+    identity = _found(list(labels.clips), known, "labels")
+    missing = tuple(name for name in labels.clips if name not in identity)
+    if missing and (not identity or (len(missing) > len(identity) and not allow_missing)):
+        raise GrjcaError(
+            "labels", f"{len(missing)} of {len(labels.clips)} labelled clips",
+            f"no such clip in the store: {shown(missing)}",
+            _LISTED + (" --allow-missing goes on with the others." if identity else ""),
+        )  # fmt: skip
     matched = {
         clip: replace(labels.clips[name], clip=clip) for name, clip in sorted(identity.items())
     }
     unlabelled = tuple(sorted(set(known) - set(identity.values())))
-    return Matched(replace(labels, clips=matched), unlabelled)
+    notes = list(labels.notes)
+    if missing:
+        notes.append(f"{len(missing)} of {len(labels.clips)} labelled clips are not in the store: "
+                     f"{shown(missing)}")  # fmt: skip
+        logger.warning("labels: %s", notes[-1])
+    if unlabelled:
+        notes.append(f"{len(unlabelled)} of {len(known)} clips of the store have no labels: "
+                     f"{shown(unlabelled)}")  # fmt: skip
+    noted = replace(labels, clips=matched, notes=tuple(dict.fromkeys(notes)))
+    return Matched(noted, unlabelled, missing)
 
 
 def shown(names: Sequence[str]) -> str:
     """The first few of many names, for a message."""
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _found(names: Sequence[str], clips: Iterable[str], stage: str) -> dict[str, str]:
+    """Identities by name, without the names that mean no clip."""
+    index = ClipNames(clips)
+    hits = {name: found for name in names if (found := index.find(name))}
+    owners: dict[str, str] = {}
+    for name, own in hits.items():
+        if len(own) > 1:
+            raise GrjcaError(stage, name, f"the name means several clips: {shown(own)}",
+                             "Write more of the path, or its extension.")  # fmt: skip
+        first = owners.setdefault(own[0], name)
+        if first != name:
+            raise GrjcaError(stage, own[0], f"named twice, as {first} and as {name}",
+                             "Keep one of them.")  # fmt: skip
+    return {name: own[0] for name, own in hits.items()}

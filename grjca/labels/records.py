@@ -69,11 +69,13 @@ class Labels:
         clips: The clips' annotations by name.
         names: The labelled dimensions, the columns of every clip's ``values``.
         mapping: How the files' numbers became numbers in [-1, 1].
+        notes: What a reader of the results should know about them.
     """
 
     clips: Mapping[str, ClipLabels]
     names: tuple[str, ...]
     mapping: str
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names or any(name not in DIMENSIONS for name in self.names):

@@ -131,9 +131,15 @@ def _draw(
                          "For example 0.2; or name the clips.")  # fmt: skip
     groups = groups_of(clips, subjects)
     if len(groups) < 2:
-        known = f"all {len(clips)} clips belong to one subject" if clips else "there are no clips"
+        many = len(set(clips)) > 1
+        known = (
+            f"all {len(clips)} clips belong to one subject" if many
+            else "there is one clip" if clips
+            else "there are no clips"
+        )  # fmt: skip
         raise GrjcaError("split", f"validation share {share:g}", f"{known}: a side would be empty",
-                         "Name the validation clips to split within a subject.")  # fmt: skip
+                         "Name the validation clips to split within a subject." if many else
+                         "Label more clips.")  # fmt: skip
     order = list(groups)
     random.Random(seed).shuffle(order)  # noqa: S311 - a draw of clips, not a secret
     target = share * len(set(clips))

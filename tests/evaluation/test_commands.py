@@ -125,6 +125,25 @@ def test_test_clips_there_are_none(work: Path) -> None:
     assert "every labelled clip was trained or validated on" in str(result.exception)
 
 
+def test_clips_without_features_and_without_labels_are_told(work: Path, tmp_path: Path) -> None:
+    lines = (work / "labels.csv").read_text().splitlines()
+    few = [line for line in lines if not line.startswith("lab/c00")] + ["gone.mp4,0,0.5,0.5"]
+    (tmp_path / "labels.csv").write_text("\n".join(few))
+    words = ("--checkpoint", work / "run1", "--store", work / "store", "--labels",
+             tmp_path / "labels.csv", "--quiet")  # fmt: skip
+    result = call(evaluate, *words)
+    assert result.exit_code == 0, result.output
+    assert "note: 1 of 5 labelled clips are not in the store: gone.mp4" in result.output
+    assert "note: 1 of 5 clips of the store have no labels: lab/c00.mp4" in result.output
+    more = [f"gone{i}.mp4,0,0.5,0.5" for i in range(9)]
+    (tmp_path / "labels.csv").write_text("\n".join([*few, *more]))
+    error = call(evaluate, *words).exception
+    assert isinstance(error, GrjcaError)
+    assert "10 of 14 labelled clips: labels: no such clip in the store: gone.mp4" in str(error)
+    assert "--allow-missing" in str(error)
+    assert call(evaluate, *words, "--allow-missing").exit_code == 0
+
+
 def submitted(work: Path, listed: Path, out: Path, *words: object) -> Result:
     return call(
         submit, "--checkpoint", work / "run1", "--checkpoint", work / "run2", "--store",

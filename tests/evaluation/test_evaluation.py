@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pearson_corrcoef
-from toy_features import QUICK, SMALL, Toy, make_toy, row_labels
+from toy_features import QUICK, SMALL, Toy, ToySource, make_toy, row_labels
 from toy_runs import make_run
 
 from grjca.cache.records import ClipFeatures
@@ -271,6 +271,19 @@ def test_nothing_labelled(toy: Toy) -> None:
     labels = row_labels({clip: values * np.nan for clip, values in toy.truth.items()})
     with pytest.raises(UsageError, match="3 clips: evaluate: no frame is labelled"):
         evaluate_clips([run_of(toy)], toy.source, labels, EvaluationConfig())
+
+
+def test_damaged_features_are_named(toy: Toy) -> None:
+    clip = toy.split.val[0]
+    features = toy.source.features[clip]
+    assert features.visual is not None
+    visual = features.visual.copy()
+    row = int(np.flatnonzero(features.visual_valid)[7])
+    visual[row, 2] = np.inf
+    damaged = ToySource({**toy.source.features, clip: replace(features, visual=visual)})
+    message = f"{clip}: features: NaN or infinity in valid visual rows {row}"
+    with pytest.raises(GrjcaError, match=message):
+        evaluate_clips([run_of(toy)], damaged, toy.labels, EvaluationConfig())
 
 
 def test_a_checkpoint_for_other_dimensions(toy: Toy) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grjca.evaluation.scores import Trace
-from grjca.evaluation.smoothing import WIDTHS, best_widths, check_widths, moving_mean, smoothed
+from grjca.evaluation.smoothing import WIDTHS, best_widths, check_widths, smoothed
 from grjca.fusion.metrics import ccc
+from grjca.labels.smoothing import moving_mean
 
 
 @settings(deadline=None, max_examples=60)

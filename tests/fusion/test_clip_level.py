@@ -12,11 +12,11 @@ from grjca.cache.records import ClipFeatures
 from grjca.errors import UsageError
 from grjca.fusion.checkpoint import load_checkpoint
 from grjca.fusion.data import Batch
+from grjca.fusion.data_config import DataConfig
 from grjca.fusion.dataset import LabelledClip, load_clips
-from grjca.fusion.inference import run_clip
+from grjca.fusion.inference import predict_rows
 from grjca.fusion.metrics import ccc
 from grjca.fusion.trainer import train
-from grjca.fusion.validation import predict_rows
 from grjca.fusion.window_set import WindowSet, pool
 from grjca.labels.records import ClipLabels, Labels
 from grjca.labels.splits import Split
@@ -87,7 +87,7 @@ def test_it_learns_from_one_label_per_clip(tmp_path: Path, rows: tuple[int, int]
         features = toy.source.features[name]
         here = features.visual_valid | features.audio_valid
         here = here if here.any() else np.ones_like(here)
-        values = run_clip(checkpoint.model, clip.sequence, 30, 20).values
+        values = predict_rows(checkpoint.model, [clip.sequence], 30, 20)[0].values
         predicted.append(values[here].mean(axis=0))
     truth = np.concatenate([toy.truth[clip] for clip in toy.split.val])
     for k, name in enumerate(("valence", "arousal")):
@@ -133,12 +133,20 @@ def test_clips_together_are_predicted_as_one_by_one(tmp_path: Path, time_mix: st
     train(toy.source, toy.labels, toy.split, fusion, config, tmp_path / "run", progress=False)
     model = load_checkpoint(tmp_path / "run").model
     clips = load(toy, toy.source.clips())
-    together, shown = predict_rows(model, clips, 50, 30, 4)
-    for clip, values, here in zip(clips, together, shown, strict=True):
-        alone = run_clip(model, clip.sequence, 50, 30).values
-        np.testing.assert_allclose(values, alone, atol=1e-6)
-        features = toy.source.features[clip.sequence.clip]
-        np.testing.assert_array_equal(here, features.visual_valid | features.audio_valid)
+    sequences = [clip.sequence for clip in clips]
+    together = predict_rows(model, sequences, 50, 30, 4)
+    bare = predict_rows(model, sequences, 50, 30, 4, gates=False)
+    for sequence, own, without in zip(sequences, together, bare, strict=True):
+        alone = predict_rows(model, [sequence], 50, 30)[0]
+        np.testing.assert_allclose(own.values, alone.values, atol=1e-6)
+        assert set(own.gates) == {"visual", "audio"}
+        for name, weights in own.gates.items():
+            np.testing.assert_allclose(weights, alone.gates[name], atol=1e-5)
+            np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_array_equal(without.values, own.values)
+        assert without.gates == {}
+        features = toy.source.features[sequence.clip]
+        np.testing.assert_array_equal(own.shown, features.visual_valid | features.audio_valid)
     assert not model.training
 
 
@@ -147,6 +155,9 @@ def test_settings_that_make_no_sense_for_one_label_per_clip(tmp_path: Path) -> N
     out = tmp_path / "run"
     with pytest.raises(UsageError, match="ccc_over: batch"):
         train(toy.source, toy.labels, toy.split, SMALL, replace(QUICK, ccc_over="window"), out)
+    data = DataConfig(label_smoothing_seconds=1.0)
+    with pytest.raises(UsageError, match="label_smoothing_seconds: train: the labels are one per"):
+        train(toy.source, toy.labels, toy.split, SMALL, QUICK, out, data=data)
     one = Split(toy.split.train, toy.split.val[:1], True)
     with pytest.raises(UsageError, match="one validation clip: a CCC needs two"):
         train(toy.source, toy.labels, one, SMALL, QUICK, out)

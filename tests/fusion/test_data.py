@@ -145,7 +145,9 @@ def test_constant_dimensions_get_the_deviation_of_the_others() -> None:
     np.testing.assert_array_equal(Moments(2).deviation(), [1, 1])
 
 
-def load(toy: Toy, *, rate: float | None = None, memory_limit: int = 2**30) -> ClipSet:
+def load(
+    toy: Toy, *, rate: float | None = None, memory_limit: int = 2**30, smoothing: float = 0.0
+) -> ClipSet:
     return load_clips(
         toy.source,
         toy.labels,
@@ -157,7 +159,31 @@ def load(toy: Toy, *, rate: float | None = None, memory_limit: int = 2**30) -> C
         modalities=("visual", "audio"),
         rate=rate,
         memory_limit=memory_limit,
+        smoothing=smoothing,
     )
+
+
+@pytest.mark.parametrize("rate", [None, 10.0])
+def test_targets_are_smoothed_over_labelled_rows_of_training_clips(rate: float | None) -> None:
+    toy = make_toy(3, 2)
+    rng = np.random.default_rng(0)
+    for values in toy.truth.values():
+        values[rng.random(values.shape) < 0.3] = np.nan
+    plain, loaded = load(toy, rate=rate), load(toy, rate=rate, smoothing=0.5)
+    for clip, own in loaded.clips.items():
+        # Metrics see the labels as they are, whatever side the clip is on.
+        np.testing.assert_array_equal(own.labels, toy.truth[clip])
+        np.testing.assert_array_equal(own.labels, plain.clips[clip].labels)
+        if clip in toy.split.val:
+            np.testing.assert_array_equal(own.target, plain.clips[clip].target)
+            continue
+        time, written = toy.source.features[clip].time, toy.truth[clip]
+        expected = np.full_like(written, np.nan)
+        for i, k in np.argwhere(~np.isnan(written)):
+            expected[i, k] = np.nanmean(written[np.abs(time - time[i]) <= 0.25 + 1e-9, k])
+        expected = own.sequence.timeline.at_model_rows(expected)
+        np.testing.assert_allclose(own.target, expected, atol=1e-9)
+        assert not np.array_equal(own.target, plain.clips[clip].target, equal_nan=True)
 
 
 def test_statistics_come_from_valid_frames_of_the_training_clips_only() -> None:

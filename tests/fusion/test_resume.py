@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from toy_features import QUICK, SMALL, Toy, ToySource, largest_file, make_toy, r
 
 from grjca.cache.records import ClipFeatures
 from grjca.errors import GrjcaError, UsageError
+from grjca.files import temporary_name
 from grjca.fusion.checkpoint import load_checkpoint
 from grjca.fusion.train_config import TrainConfig
 from grjca.fusion.trainer import TrainResult, train
@@ -179,7 +181,10 @@ def test_what_a_killed_run_left_beside_its_state_is_put_right(
     with (out / "metrics.csv").open("a") as stream:
         stream.write("5,0.1,0.7")
     (out / "model.safetensors").write_bytes(b"")
-    (out / f".{'0' * 32}.17.tmp").write_bytes(b"half a state")
+    child = subprocess.Popen(["true"])
+    child.wait()
+    left = re.sub(r"\d+\.tmp$", f"{child.pid}.tmp", temporary_name())
+    (out / left).write_bytes(b"half a state")
     (out / "notes.txt").write_text("mine")
     fit(toy, out, resume=True)
     assert_same(out, undisturbed)

@@ -134,6 +134,55 @@ def test_fine_tuning_takes_the_models_settings(work: Path, tmp_path: Path) -> No
     )
 
 
+def test_single_settings_go_over_all_others(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("train: {plateau_patience: 7}\n")
+    words = ("--config", tmp_path / "c.yaml", *QUICK, "--lr", 0.5, "--set", "train.lr=1e-3",
+             "--set", "train.plateau_patience=30", "--set", "model.attention_dropout=0.25",
+             "--set", "data.label_smoothing_seconds=0.5", "--label-delay", "auto", "--set",
+             "data.label_delay=0.1")  # fmt: skip
+    result = run(work, tmp_path / "run", *words)
+    assert result.exit_code == 0, result.output
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (settings["train"]["lr"], settings["train"]["plateau_patience"]) == (1e-3, 30)
+    assert settings["model"]["attention_dropout"] == 0.25
+    assert settings["data"]["label_smoothing_seconds"] == 0.5
+    assert settings["data"]["label_delay"] == 0.1
+    no = tmp_path / "no"
+    refused(run(work, no, "--set", "train.lrr=1"), "--set train.lrr=1: config: train.lrr: no such")
+    refused(run(work, no, "--set", "train.lr=fast"), "--set train.lr=fast: config: train.lr must")
+    refused(run(work, no, "--set", "train.window=9"), "train.hop must not exceed the window's 9")
+    refused(run(work, no, "--set", "lr=1"), "give SECTION.NAME=VALUE")
+    refused(run(work, no, *QUICK, "--set", "data.label_smoothing_seconds=-1"), "must be finite and")
+    assert not no.exists()
+
+
+def test_what_a_reader_should_know_is_printed(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").symlink_to(work / "plain")
+    lines = [x for x in (work / "labels.csv").read_text().splitlines() if "c5" not in x]
+    (tmp_path / "labels.csv").write_text("\n".join([*lines, "gone.mp4,0,0.5,0.5"]))
+    result = run(tmp_path, tmp_path / "run", *QUICK)
+    assert result.exit_code == 0, result.output
+    notes = [x for x in result.output.splitlines() if x.startswith("note: ")]
+    assert notes[0].startswith("note: the subject of 5 of 5 clips is not known (c0.mp4, ")
+    assert notes[1:] == [
+        "note: 1 of 6 labelled clips are not in the store: gone.mp4",
+        "note: 1 of 6 clips of the store have no labels: c5.mp4",
+    ]
+
+
+def test_one_clip_only(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").symlink_to(work / "plain")
+    lines = [x for x in (work / "labels.csv").read_text().splitlines() if x[:2] in ("cl", "c0")]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    refused(run(tmp_path, tmp_path / "x", *QUICK), "there is one clip: a side would be empty")
+    refused(run(tmp_path, tmp_path / "x", *QUICK, "--val", "c0.mp4"), "no clip on this side")
+    refused(
+        run(tmp_path, tmp_path / "x", *QUICK, "--folds", 2, "--fold", 1),
+        "1 clips of 1 subjects leave 1 folds without a clip",
+    )
+    assert not (tmp_path / "x").exists()
+
+
 def test_labels_that_come_late_or_are_too_many(work: Path, tmp_path: Path) -> None:
     lines = (work / "labels.csv").read_text().splitlines()
     (tmp_path / "store").symlink_to(work / "store")

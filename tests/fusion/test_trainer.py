@@ -248,8 +248,9 @@ def test_refusals_leave_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no visual features called ir50"):
         fit(toy, out, data=DataConfig(visual="ir50"))
     first = toy.split.train[0]
-    with pytest.raises(GrjcaError, match="no such clip in the store: zzz"):
-        fit(replace(toy, labels=row_labels({**toy.truth, "zzz": toy.truth[first]})), out)
+    names = {f"zzz{i}": toy.truth[first] for i in range(5)}
+    with pytest.raises(GrjcaError, match=r"5 of 9 labelled .* no such clip in the store: zzz0"):
+        fit(replace(toy, labels=row_labels({**toy.truth, **names})), out)
     fewer = {clip: values for clip, values in toy.truth.items() if clip != first}
     with pytest.raises(UsageError, match=r"without labels: lab/c00\.mp4"):
         fit(replace(toy, labels=row_labels(fewer)), out)
@@ -267,9 +268,42 @@ def test_clips_without_labels_are_noted(tmp_path: Path) -> None:
     toy = make_toy(3, 2)
     left_out = toy.split.val[1]
     fewer = {clip: values for clip, values in toy.truth.items() if clip != left_out}
-    split = Split(toy.split.train, toy.split.val[:1], True)
-    result = fit(replace(toy, labels=row_labels(fewer), split=split), tmp_path / "run", SHORT)
-    assert result.notes == ("1 clips of the store have no labels",)
+    split = Split(toy.split.train, toy.split.val[:1], True, notes=("mine",))
+    more = {**fewer, "zzz": toy.truth[left_out]}
+    result = fit(replace(toy, labels=row_labels(more), split=split), tmp_path / "run", SHORT)
+    assert result.notes == (
+        "mine",
+        "1 of 5 labelled clips are not in the store: zzz",
+        f"1 of 5 clips of the store have no labels: {left_out}",
+    )
+
+
+def test_labels_are_smoothed_for_the_loss_alone(tmp_path: Path) -> None:
+    toy = make_toy(3, 2)
+    plain = fit(toy, tmp_path / "plain", SHORT)
+    data = DataConfig(label_smoothing_seconds=0.6)
+    result = fit(toy, tmp_path / "run", SHORT, data=data)
+    assert [row["train_loss"] for row in result.rows] != [row["train_loss"] for row in plain.rows]
+    # The score is the one of the labels as they were written.
+    checkpoint = load_checkpoint(result.out)
+    predicted = [predict_clip(checkpoint, toy.source.features[c]).values for c in toy.split.val]
+    values = np.concatenate(predicted)
+    labels = np.concatenate([toy.truth[c] for c in toy.split.val])
+    for k, name in enumerate(("valence", "arousal")):
+        own = ccc(values[:, k], labels[:, k], ~np.isnan(labels[:, k]))
+        assert own == pytest.approx(result.best_ccc[name], abs=1e-6)
+    with pytest.raises(UsageError, match=r"label_smoothing_seconds: 0\.6, 0\.0"):
+        fit(toy, result.out, SHORT, resume=True)
+
+
+def test_most_clips_may_be_missing_when_asked(tmp_path: Path) -> None:
+    toy = make_toy(3, 1)
+    more = {**toy.truth, **{f"z{i}": toy.truth[toy.split.val[0]] for i in range(9)}}
+    toy = replace(toy, labels=row_labels(more))
+    with pytest.raises(GrjcaError, match="9 of 13 labelled clips"):
+        fit(toy, tmp_path / "run", SHORT)
+    result = fit(toy, tmp_path / "run", SHORT, data=DataConfig(allow_missing=True))
+    assert result.notes[0].startswith("9 of 13 labelled clips are not in the store: z0, z1")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -49,7 +49,39 @@ def test_labels_of_unknown_clips_name_the_first_few() -> None:
     with pytest.raises(GrjcaError) as caught:
         match(labels("a", *(f"z{i}" for i in range(9))), ["a.mp4"])
     assert "z0, z1, z2, z3, z4 and 4 more" in str(caught.value)
-    assert "9 of 10 names" in str(caught.value)
+    assert "9 of 10 labelled clips" in str(caught.value)
+
+
+def test_a_few_clips_that_are_not_there_are_left_out_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = [f"c{i:02d}" for i in range(20)]
+    clips = [f"lab/{name}.mp4" for name in names if name not in ("c03", "c11")]
+    with caplog.at_level("WARNING"):
+        matched = match(labels(*names), [*clips, "lab/other.mp4"])
+    assert list(matched.labels.clips) == clips
+    assert matched.missing == ("c03", "c11")
+    assert matched.labels.notes == (
+        "2 of 20 labelled clips are not in the store: c03, c11",
+        "1 of 19 clips of the store have no labels: lab/other.mp4",
+    )
+    assert "2 of 20 labelled clips are not in the store: c03, c11" in caplog.text
+    caplog.clear()
+    again = match(matched.labels, [*clips, "lab/other.mp4"])
+    assert again.labels == matched.labels, "said once, however often it is matched"
+    assert not caplog.text
+
+
+def test_from_half_of_the_clips_on_the_folder_may_be_wrong() -> None:
+    wanted = labels(*"abcd")
+    assert len(match(wanted, ["a.mp4", "b.mp4"]).labels.clips) == 2
+    with pytest.raises(GrjcaError, match=r"3 of 4 labelled clips: .*: b, c, d\. .*--allow-missing"):
+        match(wanted, ["a.mp4"])
+    assert list(match(wanted, ["a.mp4"], allow_missing=True).labels.clips) == ["a.mp4"]
+    for clips in (["z.mp4"], []):
+        with pytest.raises(GrjcaError, match="4 of 4 labelled clips") as caught:
+            match(wanted, clips, allow_missing=True)
+        assert "--allow-missing" not in str(caught.value)
 
 
 def test_names_are_case_sensitive() -> None:
