@@ -1,12 +1,11 @@
-"""Pictures of a prediction and of a training, as PNG files.
+"""A picture of a prediction, as a PNG file.
 
-Drawn on canvases of their own, so that nothing here touches matplotlib's global state or needs a
+Drawn on a canvas of its own, so that nothing here touches matplotlib's global state or needs a
 display. Colours are those of Okabe and Ito, which people with any colour vision tell apart.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,21 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
 from grjca.errors import one_line
-from grjca.files import written_in_one_step
+from grjca.report.canvas import COLOURS, DPI, finish, legend, lone_points, write_png
+from grjca.report.training import plot_training
 
-DPI = 150
+__all__ = ["POINTS", "plot_prediction", "plot_training"]
+
 POINTS = 4000
 """Most points drawn along the time axis; longer clips are reduced, see ``plot_prediction``."""
 
-_BLUE, _VERMILION, _GREEN, _BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
-_LINES = (_BLUE, _VERMILION, _GREEN, "#CC79A7", _BLACK)
-_LAYERS = ("#BFBFBF", "#56B4E9", _GREEN, "#F0E442", _VERMILION, "#CC79A7")
+_LAYERS = ("#BFBFBF", "#56B4E9", COLOURS[2], "#F0E442", COLOURS[1], "#CC79A7")
 _PRESENT, _NO_FACE, _NO_SOUND = "#E8EEF2", "#CC79A7", "#E69F00"
 _TITLE_LENGTH = 90
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -96,64 +94,7 @@ def plot_prediction(
     _time_axis(panels[-1], edges[-1] - edges[0])
     for panel in panels[:-1]:
         panel.tick_params(labelbottom=False)
-    _write(figure, path)
-
-
-def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Draw a training's curves: loss, validation CCC with the best epoch marked, learning rate.
-
-    Args:
-        path: The PNG to write, whole or not at all.
-        rows: One mapping per epoch with the keys ``epoch`` (its place in ``rows``, from 1, where
-            missing), ``train_loss``, ``val_ccc_valence``, ``val_ccc_arousal``, ``val_ccc`` and
-            ``lr``; any may be missing or NaN, and what is missing everywhere is left out.
-
-    Raises:
-        ValueError: There is no row.
-        GrjcaError: The file cannot be written.
-    """
-    if not rows:
-        raise ValueError("a training without epochs cannot be drawn")
-    epoch = np.array([row.get("epoch", i) for i, row in enumerate(rows, start=1)], dtype=float)
-
-    def column(key: str) -> Array:
-        values = np.array([row.get(key, np.nan) for row in rows], dtype=float)
-        return np.where(np.isfinite(values), values, np.nan)
-
-    with_rate = bool(np.isfinite(column("lr")).any())
-    ratios = [1.7, 2.4, 0.9] if with_rate else [1.7, 2.4]
-    figure = Figure(figsize=(9, 1.4 + 1.25 * sum(ratios)), dpi=DPI, layout="constrained")
-    grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
-    panels = [figure.add_subplot(grid[0])]
-    panels += [figure.add_subplot(grid[i], sharex=panels[0]) for i in range(1, len(ratios))]
-    figure.suptitle("Training", fontsize=12)
-
-    _curve(panels[0], epoch, column("train_loss"), "training", _BLACK)
-    panels[0].set_ylabel("loss")
-    score = column("val_ccc")
-    _curve(panels[1], epoch, column("val_ccc_valence"), "valence", _BLUE)
-    _curve(panels[1], epoch, column("val_ccc_arousal"), "arousal", _VERMILION)
-    _curve(panels[1], epoch, score, "mean", _BLACK, linewidth=2.2)
-    panels[1].set_ylabel("validation CCC")
-    if not panels[1].lines:
-        panels[1].text(0.5, 0.5, "no validation", transform=panels[1].transAxes, ha="center")
-    if np.isfinite(score).any():
-        best = int(np.nanargmax(score))
-        text = f"best epoch {epoch[best]:g}: {score[best]:.3f}"
-        panels[1].plot(epoch[best], score[best], "o", color=_GREEN, markersize=8, label=text)
-        for panel in panels:
-            panel.axvline(epoch[best], color=_GREEN, linewidth=1, linestyle=":")
-    if with_rate:
-        _curve(panels[2], epoch, column("lr"), "learning rate", _BLACK)
-        if np.nanmin(column("lr")) > 0:
-            panels[2].set_yscale("log")
-        panels[2].set_ylabel("rate")
-    for panel in panels:
-        _finish(panel)
-        panel.tick_params(labelbottom=panel is panels[-1])
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    panels[-1].set_xlabel("epoch")
-    _write(figure, path)
+    write_png(figure, path)
 
 
 def _check_rows(
@@ -217,14 +158,14 @@ def _draw_lines(
 ) -> None:
     panel.axhline(0, color="#808080", linewidth=0.8, zorder=0)
     for k, name in enumerate(names):
-        colour = _LINES[k % len(_LINES)]
+        colour = COLOURS[k % len(COLOURS)]
         if labels is not None:
             x, y = _extremes(time, starts, labels[:, k])
             panel.plot(x, y, color=colour, linewidth=1, linestyle=(0, (4, 2)), alpha=0.75)
-            _lone_points(panel, x, y, colour, "x")
+            lone_points(panel, x, y, colour, "x")
         x, y = _extremes(time, starts, prediction[:, k])
         panel.plot(x, y, color=colour, linewidth=1.6 if len(x) <= 1500 else 0.8, label=name)
-        _lone_points(panel, x, y, colour, "o")
+        lone_points(panel, x, y, colour, "o")
     if labels is not None:
         panel.plot([], [], color="#404040", linewidth=1, linestyle=(0, (4, 2)), label="label")
     if not np.isfinite(prediction).any():
@@ -232,14 +173,7 @@ def _draw_lines(
     panel.set_ylim(-1.05, 1.05)
     panel.set_yticks([-1, -0.5, 0, 0.5, 1])
     panel.set_ylabel("predicted")
-    _finish(panel)
-
-
-def _lone_points(panel: Axes, x: Array, y: Array, colour: str, marker: str) -> None:
-    """Mark values between two gaps, of which a line would show nothing."""
-    gap = np.concatenate([[True], np.isnan(y), [True]])
-    lone = ~gap[1:-1] & gap[:-2] & gap[2:]
-    panel.plot(x[lone], y[lone], marker, color=colour, markersize=4)
+    finish(panel)
 
 
 def _draw_strips(
@@ -260,7 +194,7 @@ def _draw_strips(
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
     handles = [Patch(color=_NO_FACE, label="no face"), Patch(color=_NO_SOUND, label="no sound")]
-    _legend(panel, handles=handles)
+    legend(panel, handles=handles)
 
 
 def _draw_gate(panel: Axes, borders: Array, starts: Array, name: str, weights: Array) -> None:
@@ -286,36 +220,7 @@ def _draw_gate(panel: Axes, borders: Array, starts: Array, name: str, weights: A
     panel.set_yticks([0, 0.5, 1])
     words = [f"gate {word}" if word.isdecimal() else word for word in name.split("_")]
     panel.set_ylabel("\n".join(words if len(words) > 1 else [*words, "gate"]))
-    _finish(panel)
-
-
-def _curve(
-    panel: Axes, x: Array, y: Array, label: str, colour: str, linewidth: float = 1.5
-) -> None:
-    if np.isfinite(y).any():
-        panel.plot(x, y, color=colour, linewidth=linewidth, label=label)
-        _lone_points(panel, x, y, colour, "o")
-
-
-def _finish(panel: Axes) -> None:
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="y", color="#D9D9D9", linewidth=0.6)
-    panel.set_axisbelow(True)
-    if panel.get_legend_handles_labels()[0]:
-        _legend(panel)
-
-
-def _legend(panel: Axes, **what: Any) -> None:
-    """A legend beside the panel, where it hides no data; small where it has many lines."""
-    many = len(panel.get_legend_handles_labels()[0]) > 4
-    panel.legend(
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        fontsize=7 if many else 10,
-        labelspacing=0.2 if many else 0.5,
-        **what,
-    )
+    finish(panel)
 
 
 def _time_axis(panel: Axes, seconds: float) -> None:
@@ -343,12 +248,3 @@ def _shown(title: str) -> str:
         return line
     half = _TITLE_LENGTH // 2
     return f"{line[:half]} \u2026 {line[-half:]}"
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """Draw into memory first: a figure that cannot be drawn touches no file."""
-    drawn = io.BytesIO()
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.print_png(drawn)
-    with written_in_one_step(path) as temporary:
-        temporary.write_bytes(drawn.getbuffer())
