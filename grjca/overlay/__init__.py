@@ -1,0 +1,1 @@
+"""Predictions drawn into the video they were made from."""
