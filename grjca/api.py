@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from grjca.cache import FeatureStore
 from grjca.errors import GrjcaError, UsageError
+from grjca.fusion.checkpoint import FILE as CHECKPOINT
 from grjca.fusion.checkpoint import Checkpoint, load_checkpoint
 from grjca.fusion.initial import settings_of
 from grjca.fusion.lag import find_label_delay
@@ -31,9 +32,13 @@ from grjca.pipeline.batch import extract, gather, run
 from grjca.pipeline.config import Components, check_same_weights, config_from_recipe
 from grjca.pipeline.executors import single_threaded
 from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.parts import Part
+from grjca.pipeline.placing import Placement
+from grjca.pipeline.predicted import Ledger, file_digest
 from grjca.pipeline.report import RunReport
 from grjca.report.plots import plot_prediction, plot_training
 from grjca.stages.catalog import Kind
+from grjca.stages.ffmpeg import ffmpeg_version, find_ffmpeg
 from grjca.stages.people import Choice
 
 __all__ = ["PredictResult", "extract", "predict", "train"]
@@ -103,7 +108,9 @@ def train(
         given = given.over(settings_of(start))
     resolved = resolve(given.over(Given(found.model, found.train)))
     features = FeatureStore(store)
-    annotations = match(read_labels(Path(labels)), features.clips()).labels
+    annotations = match(
+        read_labels(Path(labels)), features.clips(), allow_missing=resolved.data.allow_missing
+    ).labels
     sides = choose_split(features, annotations, resolved.data, resolved.train.seed)
     about = resolved.data
     if find_delay:
@@ -136,9 +143,10 @@ class PredictResult:
     Attributes:
         files: The table of predictions by clip.
         plots: The picture of predictions by clip; empty when none were asked for.
-        predictions: The predictions themselves, by clip.
+        predictions: The predictions themselves, by clip; empty where a function took them.
         failed: Clips that could not be extracted or predicted.
         extraction: The report of the extraction before it.
+        skipped: Clips whose predictions were there already; they are in ``files`` and ``plots``.
     """
 
     files: dict[str, Path]
@@ -146,6 +154,7 @@ class PredictResult:
     predictions: dict[str, Prediction]
     failed: list[ClipOutcome]
     extraction: RunReport
+    skipped: list[str] = field(default_factory=list)
 
 
 def predict(
@@ -159,8 +168,12 @@ def predict(
     faces: Choice = "main",
     weights: Mapping[Kind, str] | None = None,
     workers: int | None = None,
+    placement: Placement | None = None,
+    part: Part | None = None,
     table: str = "csv",
     plots: bool = True,
+    skip_done: bool = False,
+    take: Callable[[Path, Prediction], None] | None = None,
     progress: bool = False,
 ) -> PredictResult:
     """Valence and arousal for every frame of new videos.
@@ -179,58 +192,100 @@ def predict(
         weights: Files of weights by kind of component (``detector``, ``visual``, ``audio``), for
             components that no package carries weights for.
         workers: Processes side by side for the extraction.
+        placement: Where the extraction is done; None for this machine.
+        part: Only this share of the clips, chosen by their names; None for all.
         table: ``csv``, ``json`` or ``parquet``.
         plots: Draw a picture per clip.
+        skip_done: Leave out clips whose predictions by this model, from these features, are in
+            ``out`` already.
+        take: Called with each table's path and the prediction in it as soon as it is written;
+            predictions are then not kept, so that memory does not grow with their number.
         progress: Draw progress bars on standard error.
 
     Returns:
         Predictions and where they were written; clips that failed are in ``failed``.
 
     Raises:
-        UsageError: Nothing to predict, unknown table format, missing weights.
+        UsageError: Nothing to predict, unknown table format, missing weights, or an extraction
+            on other machines without a store.
         GrjcaError: The checkpoint cannot be read, or its weights differ from those here.
     """
     if table not in WRITERS:
         raise UsageError("options", table, "no such form of table", f"Known: {', '.join(WRITERS)}.")
+    if placement is not None and not placement.local and store is None:
+        raise UsageError("options", "store", "other machines have no place for the features",
+                         "Name a --store that all of them reach.")  # fmt: skip
     model = load_checkpoint(Path(checkpoint))
     inputs = gather(videos, manifest=manifest, root=root)
+    if part is not None:
+        kept = {clip: source for clip, source in inputs.clips.items() if part.keeps(clip)}
+        inputs = dataclasses.replace(inputs, clips=kept)
     config = dataclasses.replace(config_from_recipe(model.recipe, weights), faces=faces)
     components = Components.load(config)
     check_same_weights(components, model.recipe, Path(checkpoint))
-    folder = Path(out)
+    ledger = Ledger(
+        Path(out),
+        file_digest(_checkpoint_file(checkpoint)),
+        components.recipe(ffmpeg_version(find_ffmpeg())),
+        (f".{table}", *([".png"] if plots else [])),
+    )
+    found = {c: ledger.done(c, s) for c, s in inputs.clips.items()} if skip_done else {}
+    done = {clip: clips for clip, clips in found.items() if clips is not None}
+    if store is None:
+        # Their features would be made for nothing.
+        left = {clip: source for clip, source in inputs.clips.items() if clip not in done}
+        inputs = dataclasses.replace(inputs, clips=left)
     with _kept_or_temporary(store) as where:
-        report = run(inputs, where, components, workers=workers, progress=progress)
+        report = run(
+            inputs, where, components,
+            workers=workers, placement=placement, part=part, progress=progress,
+        )  # fmt: skip
+        result = PredictResult({}, {}, {}, list(report.failed), report, [])
+        for clip in (clip for clips in done.values() for clip in clips):
+            result.skipped.append(clip)
+            _note(ledger, clip, result)
+        made = [out for out in report.outcomes if out.status != "failed" and out.clip not in done]
         features = FeatureStore(where)
-        result = PredictResult({}, {}, {}, list(report.failed), report)
-        succeeded = (outcome for outcome in report.outcomes if outcome.status != "failed")
-        clips = [clip for outcome in succeeded for clip in outcome.clips]
         with single_threaded():
-            for clip in tqdm(clips, "predict", unit="clip", disable=not progress):
-                try:
-                    _predict_one(model, features, clip, folder, table, plots, result)
-                except GrjcaError as error:
-                    result.failed.append(ClipOutcome.failure(clip, error))
+            for outcome in tqdm(made, "predict", unit="clip", disable=not progress):
+                _predict_one(model, features, outcome, ledger, result, take)
     return result
 
 
 def _predict_one(
     model: Checkpoint,
     features: FeatureStore,
-    clip: str,
-    folder: Path,
-    table: str,
-    plots: bool,
+    outcome: ClipOutcome,
+    ledger: Ledger,
     result: PredictResult,
+    take: Callable[[Path, Prediction], None] | None,
 ) -> None:
-    prediction = predict_stored(model, features, clip)
-    file = folder / f"{clip}.{table}"
-    WRITERS[table](prediction, file)
-    result.predictions[clip] = prediction
-    result.files[clip] = file
-    if plots:
-        result.plots[clip] = folder / f"{clip}.png"
+    """Predict a clip, or all its people, and record that it is done if all went well."""
+    failed = len(result.failed)
+    for clip in outcome.clips:
+        try:
+            prediction = predict_stored(model, features, clip)
+            _write(ledger.files(clip), clip, prediction)
+        except GrjcaError as error:
+            result.failed.append(ClipOutcome.failure(clip, error))
+            continue
+        _note(ledger, clip, result)
+        if take is None:
+            result.predictions[clip] = prediction
+        else:
+            take(result.files[clip], prediction)
+    if len(result.failed) == failed:
+        first = outcome.clips[0]
+        source, digests = features.source(first), features.digests(first)
+        ledger.record(outcome.clip, outcome.clips, source, digests)
+
+
+def _write(files: Sequence[Path], clip: str, prediction: Prediction) -> None:
+    table, *pictures = files
+    WRITERS[table.suffix[1:]](prediction, table)
+    for picture in pictures:
         plot_prediction(
-            result.plots[clip],
+            picture,
             title=clip,
             time=prediction.time,
             prediction=prediction.values,
@@ -239,6 +294,18 @@ def _predict_one(
             audio_valid=prediction.audio_valid,
             gates=prediction.gates,
         )
+
+
+def _note(ledger: Ledger, clip: str, result: PredictResult) -> None:
+    result.files[clip], *pictures = ledger.files(clip)
+    if pictures:
+        result.plots[clip] = pictures[0]
+
+
+def _checkpoint_file(checkpoint: str | Path) -> Path:
+    """The file of a checkpoint that a RUN folder or the file itself names."""
+    path = Path(checkpoint)
+    return path / CHECKPOINT if path.is_dir() else path
 
 
 @contextlib.contextmanager

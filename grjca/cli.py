@@ -11,11 +11,17 @@ import click
 import grjca
 from grjca.commands.ablate import ablate
 from grjca.commands.config import config
+from grjca.commands.doctor import doctor
 from grjca.commands.evaluate import evaluate
 from grjca.commands.exchange import export_features, import_features
 from grjca.commands.extract import extract
 from grjca.commands.inspect import inspect
+from grjca.commands.overlay import overlay
+from grjca.commands.pack import pack
 from grjca.commands.predict import predict
+from grjca.commands.report import report
+from grjca.commands.slurm import slurm_script
+from grjca.commands.status import status
 from grjca.commands.submit import submit
 from grjca.commands.synth import synth
 from grjca.commands.train import train
@@ -46,7 +52,9 @@ class _Commands(click.Group):
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    # A batch system's SIGTERM ends a run as Ctrl-C does: cleanly, with the report written.
+    # A batch system's SIGTERM ends a run as Ctrl-C does: cleanly, with the report written. It may
+    # come twice, once from the system and once from the job's shell.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -57,7 +65,7 @@ def main() -> None:
 
 
 for _command in (
-    extract, inspect, train, config, evaluate, predict, submit, ablate, synth,
-    import_features, export_features, verify, gc, forget,
+    extract, status, inspect, train, config, evaluate, predict, report, submit, ablate, synth,
+    overlay, slurm_script, import_features, export_features, pack, verify, gc, forget, doctor,
 ):  # fmt: skip
     main.add_command(_command)

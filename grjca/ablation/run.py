@@ -24,13 +24,14 @@ from grjca.ablation.documents import write_documents
 from grjca.ablation.plan import RIDGE, AblationConfig, Trial, splits, trials
 from grjca.ablation.plot import plot_ablation
 from grjca.ablation.source import Remembered
-from grjca.ablation.trial import Bench, TrialScore, run_ensemble, run_trial
+from grjca.ablation.trial import Bench, TrialScore, finished, run_ensemble, run_trial
 from grjca.cache.store import FeatureStore
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.presets import preset as find_preset
 from grjca.fusion.settings import Given, Settings, read_settings, resolve
 from grjca.labels.matching import match
 from grjca.labels.readers import read_labels
+from grjca.pipeline.parts import Part
 
 PLOT = "ablation.png"
 
@@ -44,12 +45,15 @@ class Ablation:
         results: By variant.
         notes: What a reader should know.
         out: The folder with tables, plot and runs.
+        lacking: Trials of other parts that are not finished; while there are any, there are
+            neither results nor tables.
     """
 
     scores: tuple[TrialScore, ...]
     results: tuple[VariantResult, ...]
     notes: tuple[str, ...]
     out: Path
+    lacking: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class _Place:
     out: Path
     folds: int | None
     settings: str
+    overwrite: bool
 
 
 def ablate(
@@ -73,13 +78,16 @@ def ablate(
     model: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
+    part: Part | None = None,
+    overwrite: bool = False,
     progress: bool = False,
     **ablation: Any,
 ) -> Ablation:
     """Train and test every variant with every seed on every fold, and compare.
 
     A trial that is finished is not repeated, one that was killed goes on: the same call again
-    completes the folder.
+    completes the folder. Several calls may do a part each, at the same time and on many machines;
+    the one after which no trial is lacking writes the tables.
 
     Args:
         store: The feature store's folder.
@@ -91,6 +99,9 @@ def ablate(
         model: Values for fields of ``FusionConfig``; each variant decides ``fusion``.
         config: Values for fields of ``TrainConfig``; each trial decides ``seed``.
         data: Values for fields of ``DataConfig``.
+        part: Only this share of the trials, dealt out in their order; None for all.
+        overwrite: Do trials again that were made with other settings, clips, labels or features;
+            otherwise they are refused.
         progress: Draw a progress bar on standard error.
         ablation: Values for fields of ``AblationConfig``.
 
@@ -105,11 +116,22 @@ def ablate(
         raise UsageError("ablate", "settings", str(error)) from error
     resolved = _resolved(preset, settings, model, config, data)
     place = _Place(
-        Path(store), Path(labels), Path(out), asked.folds, json.dumps(resolved.document())
-    )
+        Path(store), Path(labels), Path(out), asked.folds, json.dumps(resolved.document()),
+        overwrite,
+    )  # fmt: skip
     bench = _bench(place)
     planned = trials(asked)
-    scores = _in_order(planned, _run(bench, place, planned, asked.workers, progress, "ablate"))
+    own = planned if part is None else planned[part.number - 1 :: part.of]
+    # What does not fit is refused before hours of work.
+    for trial in own:
+        finished(bench, trial)
+    by: dict[Work, TrialScore] = dict(_run(bench, place, own, asked.workers, progress, "ablate"))
+    others = {trial: finished(bench, trial) for trial in planned if trial not in by}
+    by |= {trial: score for trial, score in others.items() if score is not None}
+    scores = [by[trial] for trial in planned if trial in by]
+    if len(scores) < len(planned):
+        lacking = tuple(trial for trial in planned if trial not in by)
+        return Ablation(tuple(scores), (), (), bench.out, lacking)
     groups = _groups(planned) if asked.seeds > 1 else []
     together = list(_run(bench, place, groups, asked.workers, progress, "ensembles"))
     sizes = {
@@ -155,11 +177,11 @@ def _bench(place: _Place) -> Bench:
     given = Given(**json.loads(place.settings))
     resolved = resolve(given)
     store = FeatureStore(place.store)
-    labels = match(read_labels(place.labels), store.clips()).labels
+    missing = resolved.data.allow_missing
+    labels = match(read_labels(place.labels), store.clips(), allow_missing=missing).labels
     source = Remembered(store, resolved.train.memory_limit)
-    return Bench(
-        source, labels, splits(store, labels, resolved.data, place.folds), given, place.out
-    )
+    found = splits(store, labels, resolved.data, place.folds)
+    return Bench(source, labels, found, given, place.out, place.overwrite)
 
 
 Work = Trial | tuple[Trial, ...]
@@ -226,13 +248,6 @@ def _live_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_order(
-    planned: Sequence[Trial], found: Iterator[tuple[Work, TrialScore]]
-) -> list[TrialScore]:
-    by = dict(found)
-    return [by[trial] for trial in planned]
-
-
 def _groups(planned: Sequence[Trial]) -> list[tuple[Trial, ...]]:
     groups: dict[tuple[str, int], list[Trial]] = {}
     for trial in planned:
@@ -252,4 +267,5 @@ def _notes(bench: Bench, asked: AblationConfig) -> tuple[str, ...]:
     else:
         notes.append("intervals are over seeds and folds, corrected for training clips in common "
                      "(Nadeau and Bengio 2003)")  # fmt: skip
-    return tuple(dict.fromkeys([*notes, *(n for s in bench.splits.values() for n in s.notes)]))
+    of_splits = [note for split in bench.splits.values() for note in split.notes]
+    return tuple(dict.fromkeys([*notes, *bench.labels.notes, *of_splits]))

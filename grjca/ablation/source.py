@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from grjca.cache.records import ClipFeatures
-from grjca.fusion.data import FeatureSource, take_rows
+from grjca.cache.store import FeatureStore
+from grjca.fusion.data import take_rows
 
 
 class Remembered:
@@ -14,15 +15,16 @@ class Remembered:
     Features are kept as long as they fit into the limit; what does not is read again each time.
 
     Args:
-        source: Where the features are.
+        source: The feature store.
         limit: Bytes of features to keep.
     """
 
-    def __init__(self, source: FeatureSource, limit: int) -> None:
+    def __init__(self, source: FeatureStore, limit: int) -> None:
         self._source = source
         self._left = limit
         self._clips: list[str] | None = None
         self._embedders: dict[str, dict[str, list[str]]] = {}
+        self._digests: dict[str, dict[str, str]] = {}
         self._recipes: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
         self._features: dict[tuple[str, str | None, str | None], ClipFeatures] = {}
 
@@ -58,3 +60,9 @@ class Remembered:
         if key not in self._recipes:
             self._recipes[key] = self._source.recipe(*key)
         return self._recipes[key]
+
+    def digests(self, clip: str) -> dict[str, str]:
+        """See ``FeatureStore.digests``."""
+        if clip not in self._digests:
+            self._digests[clip] = self._source.digests(clip)
+        return self._digests[clip]

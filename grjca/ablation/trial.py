@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
@@ -15,21 +16,28 @@ import numpy as np
 
 from grjca.ablation.plan import RIDGE, Trial
 from grjca.ablation.ridge import ridge_scores
+from grjca.ablation.source import Remembered
 from grjca.errors import GrjcaError, UsageError
 from grjca.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate_clips
 from grjca.evaluation.gates import GateUse
 from grjca.evaluation.sources import one_thread
 from grjca.files import written_in_one_step
 from grjca.fusion.checkpoint import load_checkpoint, without_nan
-from grjca.fusion.data import FeatureSource
+from grjca.fusion.data import MODALITIES
+from grjca.fusion.recipe import choose_embedders
+from grjca.fusion.run_claim import claimed
 from grjca.fusion.settings import Given, Settings, resolve
-from grjca.fusion.trainer import train
+from grjca.fusion.trainer import TrainResult, train
 from grjca.labels.records import Labels
 from grjca.labels.splits import Split
 
 FORMAT = "grjca.ablation.trial"
-VERSION = 1
+VERSION = 2
+"""Version 1 does not say of which features it is."""
 SCORE = "score.json"
+
+TRIAL = "trial"
+"""What a trial claims in its folder."""
 
 # No interval of a single trial is shown; as few resamples as there may be.
 _RESAMPLES = 100
@@ -78,13 +86,15 @@ class Bench:
         splits: By fold.
         given: The settings that variants, seeds and folds go over.
         out: The ablation's folder.
+        overwrite: Do trials again that were made with other settings, clips, labels or features.
     """
 
-    source: FeatureSource
+    source: Remembered
     labels: Labels
     splits: Mapping[int, Split]
     given: Given
     out: Path
+    overwrite: bool = False
 
     def settings(self, trial: Trial) -> Settings:
         """The resolved settings of a trial.
@@ -100,49 +110,108 @@ class Bench:
         sha = hashlib.sha256()
         split = dataclasses.asdict(self.splits[trial.fold])
         document = {**self.settings(trial).document(), "split": split, "variant": trial.variant}
-        # Where it is computed does not decide what.
+        # Where it is computed does not decide what, nor does what would have been refused.
         document["train"] = {k: v for k, v in document["train"].items() if k != "save_seconds"}
+        document["data"] = {k: v for k, v in document["data"].items() if k != "allow_missing"}
         sha.update(json.dumps(document, sort_keys=True, default=list).encode())
         for name in sorted(self.labels.clips):
             sha.update(name.encode())
             sha.update(np.ascontiguousarray(self.labels.clips[name].values).tobytes())
         return sha.hexdigest()
 
+    def features(self, trial: Trial) -> str:
+        """SHA-256 over the digests of all features that a trial takes.
+
+        Raises:
+            UsageError: Embedders that clips lack, or that only the user can choose between.
+        """
+        split, settings = self.splits[trial.fold], self.settings(trial)
+        clips = sorted({*split.train, *split.val, *split.test})
+        names = choose_embedders(self.source, clips, settings.data.visual, settings.data.audio)
+        groups = [
+            f"{kind}/{name}"
+            for kind, name in zip(MODALITIES, names, strict=True)
+            if name is not None and kind in settings.train.modalities
+        ]
+        sha = hashlib.sha256()
+        for clip in clips:
+            digests = self.source.digests(clip)
+            own = [digests.get(group) for group in ("frames", *groups)]
+            sha.update(json.dumps([clip, own]).encode())
+        return sha.hexdigest()
+
+
+def finished(bench: Bench, trial: Trial) -> TrialScore | None:
+    """The score of a trial that an earlier run has finished.
+
+    Returns:
+        None where there is none; also where there is one that no longer fits and may be
+        overwritten.
+
+    Raises:
+        UsageError: It was made with other settings, clips, labels or features.
+        GrjcaError: It is damaged.
+    """
+    path = bench.out / trial.folder / SCORE
+    if not path.exists():
+        return None
+    return _fitting(bench, path, bench.plan(trial), bench.features(trial))
+
 
 def run_trial(bench: Bench, trial: Trial) -> TrialScore:
     """Train and test, or read what an earlier run has written; a killed training goes on.
 
     Raises:
-        UsageError: The folder holds a trial of other settings, clips or labels.
+        UsageError: The folder holds a trial of other settings, clips, labels or features, or
+            another process is at work in it.
         GrjcaError: What training and evaluation refuse.
     """
+    known = finished(bench, trial)
+    if known is not None:
+        return known
     path = bench.out / trial.folder / SCORE
-    plan = bench.plan(trial)
-    if path.exists():
-        return read_score(path, plan)
+    with claimed(path.parent, TRIAL):
+        # Another process may have finished it before it let go of the folder.
+        known = finished(bench, trial)
+        if known is None:
+            known = _run(bench, trial, path.parent)
+            _write(path, known, bench.plan(trial), bench.features(trial))
+    return known
+
+
+def _run(bench: Bench, trial: Trial, folder: Path) -> TrialScore:
     split, settings = bench.splits[trial.fold], bench.settings(trial)
     began = time.perf_counter()
     if trial.variant == RIDGE:
         with one_thread():
             own = ridge_scores(bench.source, bench.labels, split, settings.train, settings.data)
-        score = TrialScore(trial, own, {}, {}, seconds=time.perf_counter() - began)
-    else:
-        result = train(
-            bench.source, bench.labels, split, settings.model, settings.train, path.parent,
-            data=settings.data, resume=True, progress=False,
-        )  # fmt: skip
-        found = _tested(bench, trial, [path.parent], gates=True)
-        score = TrialScore(
-            trial,
-            _ccc(found),
-            {} if found.mean_gates is None else _overall(found.mean_gates.overall),
-            found.gates[0] if found.gates else {},
-            result.best_epoch,
-            len(result.rows),
-            sum(row["seconds"] for row in result.rows),
-        )
-    _write(path, score, plan)
-    return score
+        return TrialScore(trial, own, {}, {}, seconds=time.perf_counter() - began)
+    result = _trained(bench, trial, folder)
+    found = _tested(bench, trial, [folder], gates=True)
+    return TrialScore(
+        trial,
+        _ccc(found),
+        {} if found.mean_gates is None else _overall(found.mean_gates.overall),
+        found.gates[0] if found.gates else {},
+        result.best_epoch,
+        len(result.rows),
+        sum(row["seconds"] for row in result.rows),
+    )
+
+
+def _trained(bench: Bench, trial: Trial, folder: Path) -> TrainResult:
+    settings = bench.settings(trial)
+    fit = functools.partial(
+        train, bench.source, bench.labels, bench.splits[trial.fold], settings.model,
+        settings.train, folder, data=settings.data, progress=False,
+    )  # fmt: skip
+    try:
+        return fit(resume=True)
+    except UsageError:
+        # What lies there is of another training.
+        if not bench.overwrite:
+            raise
+        return fit(overwrite=True)
 
 
 def run_ensemble(bench: Bench, members: Sequence[Trial]) -> TrialScore:
@@ -158,23 +227,35 @@ def run_ensemble(bench: Bench, members: Sequence[Trial]) -> TrialScore:
     first = members[0]
     path = bench.out / f"runs/{first.variant}/ensemble/fold-{first.fold}" / SCORE
     plan = hashlib.sha256("".join(bench.plan(member) for member in members).encode()).hexdigest()
-    if path.exists():
-        return read_score(path, plan)
+    features = bench.features(first)
+    known = _fitting(bench, path, plan, features) if path.exists() else None
+    if known is not None:
+        return known
     folders = [bench.out / member.folder for member in members]
     score = TrialScore(first, _ccc(_tested(bench, first, folders, gates=False)), {}, {})
-    _write(path, score, plan)
+    _write(path, score, plan, features)
     return score
 
 
-def read_score(path: Path, plan: str | None = None) -> TrialScore:
+def _fitting(bench: Bench, path: Path, plan: str, features: str) -> TrialScore | None:
+    try:
+        return read_score(path, plan, features)
+    except UsageError:
+        if not bench.overwrite:
+            raise
+        return None
+
+
+def read_score(path: Path, plan: str | None = None, features: str | None = None) -> TrialScore:
     """Read a trial's score.
 
     Args:
         path: The file.
         plan: The digest it must have been made by; None for any.
+        features: The digest of the features it must have been made from; None for any.
 
     Raises:
-        UsageError: It was made by another plan.
+        UsageError: It was made by another plan, or from other features.
         GrjcaError: It is damaged.
     """
     try:
@@ -195,13 +276,19 @@ def read_score(path: Path, plan: str | None = None) -> TrialScore:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         cause = f"damaged: {type(error).__name__}: {error}"
         raise GrjcaError("ablate", path, cause, "Delete it: the trial is tested again.") from error
-    if (read["format"], read["version"]) != (FORMAT, VERSION):
+    if read["format"] != FORMAT or read["version"] not in (1, VERSION):
         cause = f"{read['format']} version {read['version']}"
         raise GrjcaError("ablate", path, cause, "Choose another --out.")
     if plan is not None and read["plan"] != plan:
-        raise UsageError("ablate", path, "made with other settings, clips or labels",
-                         "Choose another --out.")  # fmt: skip
+        raise _other(path, "made with other settings, clips or labels")
+    if features is not None and read.get("features", features) != features:
+        raise _other(path, "made from features that the store no longer holds")
     return score
+
+
+def _other(path: Path, cause: str) -> UsageError:
+    remedy = "Choose another --out, or do such trials again with --overwrite."
+    return UsageError("ablate", path, cause, remedy)
 
 
 def _tested(bench: Bench, trial: Trial, folders: Sequence[Path], *, gates: bool) -> Evaluation:
@@ -227,10 +314,9 @@ def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float("nan") if value is None else value for name, value in values.items()}
 
 
-def _write(path: Path, score: TrialScore, plan: str) -> None:
-    document = without_nan(
-        {"format": FORMAT, "version": VERSION, "plan": plan, **dataclasses.asdict(score)}
-    )
+def _write(path: Path, score: TrialScore, plan: str, features: str) -> None:
+    about = {"format": FORMAT, "version": VERSION, "plan": plan, "features": features}
+    document = without_nan({**about, **dataclasses.asdict(score)})
     with written_in_one_step(path) as temporary:
         text = json.dumps(document, allow_nan=False, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")

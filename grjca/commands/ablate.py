@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from grjca.commands import options
+from grjca.commands.setting import Pair, setting, settings_given
 from grjca.fusion.config import FUSIONS
 
 ALONE = ("visual", "audio")
@@ -67,6 +68,15 @@ class Variants(click.ParamType[tuple[str, ...]]):
     "--workers", type=click.IntRange(1), default=1, show_default=True,
     help="Processes side by side, one thread each.",
 )  # fmt: skip
+@setting
+@click.option(
+    "--part", type=options.PartOfAll(), metavar="K/N",
+    help="Only this share of the trials; the part that finishes last writes the tables.",
+)  # fmt: skip
+@click.option(
+    "--overwrite", is_flag=True,
+    help="Do trials again that were made with other settings, clips, labels or features.",
+)  # fmt: skip
 @options.quiet
 def ablate(
     store: Path,
@@ -79,6 +89,8 @@ def ablate(
     epochs: int | None,
     visual: str | None,
     audio: str | None,
+    pairs: tuple[Pair, ...],
+    part: Any,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -86,18 +98,29 @@ def ablate(
 
     Trials that are finished are skipped and a killed one goes on: say the same again. The tables
     are trials.csv (every trial), ablation.md and ablation.json; ablation.png is their picture.
+    Settings come from --preset, --config, the other options and --set; the later count.
     """
     from grjca.ablation.documents import DOCUMENT, TABLE, TRIALS, markdown
     from grjca.ablation.run import PLOT
     from grjca.ablation.run import ablate as run
+    from grjca.fusion.settings import check_given
 
+    single = settings_given(pairs)
+    check_given(single)
     embedders = {"visual": visual, "audio": audio}
+    named = {name: value for name, value in embedders.items() if value is not None}
     found = run(
         store, labels, out, preset=preset, settings=settings,
-        config={} if epochs is None else {"epochs": epochs},
-        data={name: value for name, value in embedders.items() if value is not None},
-        variants=variants, reference=reference or variants[0], progress=not quiet, **given,
+        model=single.model,
+        config={**({} if epochs is None else {"epochs": epochs}), **single.train},
+        data={**named, **single.data},
+        part=part, variants=variants, reference=reference or variants[0], progress=not quiet,
+        **given,
     )  # fmt: skip
+    if found.lacking:
+        there = len(found.scores)
+        click.echo(f"{there} of {there + len(found.lacking)} trials are finished; no tables yet")
+        return
     for line in markdown(found.results, found.notes):
         click.echo(line)
     click.echo()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import grjca
 from grjca.commands import options
+
+if TYPE_CHECKING:
+    from grjca.fusion.predictor import Prediction
 
 
 @click.command()
@@ -32,7 +35,9 @@ from grjca.commands import options
 @options.weights("audio", "audio embedder")
 @click.option("--no-plots", is_flag=True, help="Tables only.")
 @options.root
-@options.workers
+@options.part
+@options.placement
+@click.option("--overwrite", is_flag=True, help="Predict anew what --out already holds.")
 @options.quiet
 @click.pass_context
 def predict(
@@ -47,28 +52,48 @@ def predict(
     faces: Any,
     no_plots: bool,
     root: Path | None,
+    part: Any,
     workers: int | None,
+    scheduler: str | None,
+    cluster: str | None,
+    jobs: int | None,
+    cluster_config: Path | None,
+    dashboard: bool,
+    overwrite: bool,
     quiet: bool,
     **files: str | None,
 ) -> None:
-    """Predict valence and arousal for every frame of videos: a table and a picture per clip."""
-    result = grjca.predict(
-        videos, checkpoint, out, manifest=manifest, store=store, root=root, faces=faces,
-        weights=options.weights_given(**files), workers=workers, table=table,
-        plots=not no_plots, progress=not quiet,
+    """Predict valence and arousal for every frame of videos: a table and a picture per clip.
+
+    A second run leaves out clips whose predictions by this model are there. Exit code 1: some
+    clips failed, the others are there; 2: bad usage; 130 or 143: stopped by Ctrl-C or SIGTERM.
+    """
+    placement = options.placement_given(
+        workers=workers, scheduler=scheduler, cluster=cluster, jobs=jobs,
+        cluster_config=cluster_config, dashboard=dashboard,
     )  # fmt: skip
-    for clip, file in result.files.items():
-        means = ", ".join(
-            f"{name} {value:+.2f}"
-            for name, value in zip(
-                result.predictions[clip].names,
-                result.predictions[clip].values.mean(axis=0),
-                strict=True,
-            )
-        )
-        click.echo(f"{file}  {len(result.predictions[clip].time)} frames, mean {means}")
+    with options.stoppable(ctx):
+        result = grjca.predict(
+            videos, checkpoint, out, manifest=manifest, store=store, root=root, faces=faces,
+            weights=options.weights_given(**files), placement=placement, part=part, table=table,
+            plots=not no_plots, skip_done=not overwrite, take=_print, progress=not quiet,
+        )  # fmt: skip
     shown = set() if quiet else {outcome.clip for outcome in result.extraction.failed}
     options.print_failures([out.error for out in result.failed if out.clip not in shown])
+    made = len(result.files) - len(result.skipped)
+    if result.failed or result.skipped or not made:
+        already = f", {len(result.skipped)} already there" if result.skipped else ""
+        click.echo(f"{made} predicted{already}, {len(result.failed)} failed")
     if result.failed:
-        click.echo(f"{len(result.files)} predicted, {len(result.failed)} failed")
         ctx.exit(1)
+
+
+def _print(file: Path, prediction: Prediction) -> None:
+    """One line per table as it is written, without cutting a progress bar in two."""
+    from tqdm import tqdm
+
+    means = ", ".join(
+        f"{name} {value:+.2f}"
+        for name, value in zip(prediction.names, prediction.values.mean(axis=0), strict=True)
+    )
+    tqdm.write(f"{file}  {len(prediction.time)} frames, mean {means}")

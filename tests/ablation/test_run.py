@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from grjca.ablation.plan import AblationConfig, splits, trials
@@ -22,6 +26,7 @@ from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.data_config import DataConfig
 from grjca.labels.matching import match
 from grjca.labels.readers import read_labels
+from grjca.pipeline.parts import Part
 from grjca.synth.complementarity import Complementarity
 from grjca.synth.writing import MadeSet, write_complementarity
 
@@ -202,3 +207,166 @@ def test_the_command_prints_the_table_and_refuses_unknown_fusions(
     refused = CliRunner().invoke(command, [*base, "--fusions", "concat,late"])
     assert refused.exit_code == 2
     assert "late" in refused.output
+
+
+def parted(made: MadeSet, out: Path, number: int, of: int, **values: Any) -> Any:
+    asked = {"variants": ("concat", "ridge"), "reference": "ridge", "part": Part(number, of)}
+    return run(made, out, **{**asked, **values})
+
+
+def test_parts_together_are_the_whole_and_the_last_one_writes_the_tables(
+    made: MadeSet, tmp_path: Path
+) -> None:
+    # More parts than trials: some have none.
+    found = {number: parted(made, tmp_path / "parts", number, 5) for number in (4, 2, 5, 3)}
+    assert {number: len(own.scores) for number, own in found.items()} == {4: 1, 2: 2, 5: 2, 3: 3}
+    assert [trial.variant for trial in found[3].lacking] == ["concat"]
+    assert not list((tmp_path / "parts").glob("*.*"))
+    last = parted(made, tmp_path / "parts", 1, 5)
+    assert last.lacking == ()
+    whole = run(made, tmp_path / "whole", variants=("concat", "ridge"), reference="ridge")
+    assert table(tmp_path / "parts") == table(tmp_path / "whole")
+    assert [own.ccc for own in last.scores] == [own.ccc for own in whole.scores]
+    # Put back into the queue after its end, a part repeats nothing and writes the same tables.
+    assert parted(made, tmp_path / "parts", 2, 5).results == last.results
+
+
+def test_the_whole_command_completes_what_parts_left(made: MadeSet, tmp_path: Path) -> None:
+    assert parted(made, tmp_path, 1, 2).lacking
+    found = run(made, tmp_path, variants=("concat", "ridge"), reference="ridge")
+    assert not found.lacking
+    assert len(table(tmp_path)) == 4
+
+
+def test_two_do_not_train_in_one_folder(made: MadeSet, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "ridge" / "seed-3407" / "fold-0"
+    code = (
+        "import sys; from pathlib import Path; from grjca.fusion.run_claim import claimed\n"
+        "with claimed(Path(sys.argv[1]), 'trial'): print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        with pytest.raises(UsageError, match=f"process {other.pid}"):
+            parted(made, tmp_path, 2, 4)
+        other.communicate()
+    assert parted(made, tmp_path, 2, 4).scores
+
+
+def changed(made: MadeSet, folder: Path) -> MadeSet:
+    """The set with another recording under the name of one of its clips."""
+    shutil.copytree(made.store, folder)
+    first, second, *_ = FeatureStore(folder).files()
+    with h5py.File(first, "r+") as file, h5py.File(second) as other:
+        for group in ("visual", "audio"):
+            (name,) = file[group]
+            own, theirs = file[group][name], other[group][name]
+            own["features"][:] = theirs["features"][:]
+            own.attrs["digest"] = theirs.attrs["digest"]
+    return dataclasses.replace(made, store=folder)
+
+
+def test_features_that_changed_are_noticed_and_trained_on_when_wanted(
+    made: MadeSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    asked = {"seeds": 2, "variants": ("concat", "ridge")}
+    run(made, out, **asked)
+    before = table(out)
+    (out / "runs" / "ridge" / "seed-3407" / "fold-0" / SCORE).unlink()
+    other = changed(made, tmp_path / "store")
+    with pytest.raises(UsageError, match="no longer holds") as told:
+        run(other, out, **asked)
+    assert "--overwrite" in str(told.value)
+    # Nothing was done before it was noticed.
+    assert not (out / "runs" / "ridge" / "seed-3407" / "fold-0" / SCORE).exists()
+    run(other, out, overwrite=True, **asked)
+    run(other, tmp_path / "fresh", **asked)
+    assert table(out) == table(tmp_path / "fresh") != before
+    run(other, out, **asked)
+
+
+def test_overwriting_does_only_again_what_does_not_fit(made: MadeSet, tmp_path: Path) -> None:
+    asked = {"seeds": 1, "variants": ("concat", "ridge")}
+    run(made, tmp_path, **asked)
+    scores = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(SCORE)}
+    run(made, tmp_path, overwrite=True, **asked)
+    assert scores == {path: path.stat().st_mtime_ns for path in tmp_path.rglob(SCORE)}
+    run(made, tmp_path, overwrite=True, config={**TRAIN, "epochs": 3}, **asked)
+    assert [row["epochs"] for row in table(tmp_path)] == ["3", "0"]
+
+
+def test_an_embedder_that_no_trial_takes_may_change(made: MadeSet, tmp_path: Path) -> None:
+    asked = {"seeds": 1, "variants": ("audio",), "reference": "audio"}
+    run(made, tmp_path / "out", **asked)
+    shutil.copytree(made.store, tmp_path / "store")
+    for path in FeatureStore(tmp_path / "store").files():
+        with h5py.File(path, "r+") as file:
+            (name,) = file["visual"]
+            file["visual"][name].attrs["digest"] = "another"
+    run(dataclasses.replace(made, store=tmp_path / "store"), tmp_path / "out", **asked)
+
+
+def test_scores_from_before_features_were_recorded_are_still_read(
+    made: MadeSet, tmp_path: Path
+) -> None:
+    asked = {"seeds": 1, "variants": ("ridge",), "reference": "ridge"}
+    first = run(made, tmp_path, **asked)
+    (path,) = tmp_path.rglob(SCORE)
+    old = json.loads(path.read_text())
+    del old["features"]
+    path.write_text(json.dumps({**old, "version": 1}))
+    assert run(made, tmp_path, **asked).scores == first.scores
+    assert json.loads(path.read_text())["version"] == 1
+
+
+def test_single_settings_are_given_on_the_command_line(made: MadeSet, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps({"model": MODEL, "train": TRAIN}))
+    base = [
+        "--store", str(made.store), "--labels", str(made.labels), "--out", str(tmp_path / "o"),
+        "--config", str(config), "--fusions", "concat", "--seeds", "1", "--epochs", "5", "--quiet",
+    ]  # fmt: skip
+    single = ["--set", "train.epochs=1", "--set", "model.attention_dropout=0.3", "--set",
+              "train.lr=2e-3"]  # fmt: skip
+    result = CliRunner().invoke(command, [*base, *single, "--part", "1/2"])
+    assert result.exit_code == 0, result.output
+    path = tmp_path / "o" / "runs/concat/seed-3407/fold-0/config.yaml"
+    written = yaml.safe_load(path.read_text())
+    assert (written["train"]["epochs"], written["train"]["lr"]) == (1, 0.002)
+    assert written["model"]["attention_dropout"] == 0.3
+    assert "| fusion |" in result.output
+
+
+def test_a_part_says_what_is_still_lacking(made: MadeSet, tmp_path: Path) -> None:
+    base = ["--store", str(made.store), "--labels", str(made.labels), "--out", str(tmp_path / "o")]
+    words = [*base, "--fusions", "ridge", "--seeds", "3", "--part", "2/3", "--quiet"]
+    result = CliRunner().invoke(command, words)
+    assert result.exit_code == 0, result.output
+    assert result.output == "1 of 3 trials are finished; no tables yet\n"
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("epochs=1", "SECTION.NAME=VALUE"), ("train.epochs", "SECTION.NAME=VALUE"),
+        ("trian.epochs=1", "model, train, data"), ("train.epoch=1", "Did you mean epochs?"),
+        ("train.epochs=many", "a whole number"), ("train.epochs=[", "not YAML"),
+        ("train.epochs=0", "train.epochs must be at least 1"), ("train.=1", "SECTION.NAME=VALUE"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused_by_their_place(
+    made: MadeSet, tmp_path: Path, pair: str, told: str
+) -> None:
+    from grjca.cli import main
+
+    base = ["--store", str(made.store), "--labels", str(made.labels), "--out", str(tmp_path / "o")]
+    result = CliRunner().invoke(main, ["ablate", *base, "--set", pair])
+    assert result.exit_code == 2
+    assert told in result.output
+    twice = CliRunner().invoke(
+        main, ["ablate", *base, "--set", "train.seed=1", "--set", "train.seed=2"]
+    )
+    assert "second time" in twice.output

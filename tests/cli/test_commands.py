@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_predict_in_other_forms(work: Path, tmp_path: Path, form: str) -> None:
         "--format", form, "--no-plots", "--store", work / "store", "--quiet",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert [path.name for path in tmp_path.iterdir()] == [f"s0.mp4.{form}"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == [f"s0.mp4.{form}"]
 
 
 def test_predict_on_odd_but_ordinary_clips(work: Path, tmp_path: Path) -> None:
@@ -198,6 +199,94 @@ def test_predict_goes_on_after_a_bad_clip(work: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "1 predicted, 1 failed" in result.output
     assert (tmp_path / "out" / "s0.mp4.csv").exists()
+
+
+def tables(out: Path) -> dict[str, int]:
+    """When each file below a folder was written; what is hidden is left out."""
+    return {p.name: p.stat().st_mtime_ns for p in out.rglob("[!.]*.mp4.*")}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_predict_leaves_out_what_it_has_predicted(work: Path, tmp_path: Path, kept: bool) -> None:
+    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips.mkdir()
+    for name in ("s0.mp4", "s1.mp4", "s2.mp4"):
+        shutil.copy(work / "clips" / name, clips)
+    store = ("--store", tmp_path / "store") if kept else ()
+
+    def predict(*words: object) -> str:
+        result = grjca(
+            "predict", clips, "--checkpoint", work / "run", "--out", out, "--no-plots", *store,
+            "--workers", 1, "--quiet", *words,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert predict().count("frames, mean valence") == 3
+    before = tables(out)
+    # One table lost, one cut short, one source touched: the first two are made anew.
+    (out / "s0.mp4.csv").unlink()
+    (out / "s1.mp4.csv").write_text("half")
+    (clips / "s2.mp4").touch()
+    assert predict().endswith("\n2 predicted, 1 already there, 0 failed\n")
+    after = tables(out)
+    assert {name for name in before if before[name] != after[name]} == {"s0.mp4.csv", "s1.mp4.csv"}
+    assert predict("--format", "json").count("frames, mean valence") == 3
+    # Both forms are there now.
+    assert predict() == "0 predicted, 3 already there, 0 failed\n"
+    if kept:
+        assert predict("--overwrite").count("frames, mean valence") == 3
+        return
+    # With a store the extraction refuses another source of the same name.
+    shutil.copy(work / "clips" / "s3.mp4", clips / "s2.mp4")
+    assert "1 predicted, 2 already there" in predict()
+
+
+def test_predict_with_another_model_is_made_anew(work: Path, tmp_path: Path) -> None:
+    words = ("predict", work / "clips" / "s0.mp4", "--store", work / "store", "--out",
+             tmp_path / "out", "--no-plots", "--quiet", "--checkpoint")  # fmt: skip
+    assert "1 predicted" not in grjca(*words, work / "run").output
+    shutil.copytree(work / "run", tmp_path / "copy")
+    assert "0 predicted, 1 already" in grjca(*words, tmp_path / "copy").output
+    trained = grjca(
+        "train", "--store", work / "store", "--labels", work / "labels.csv", "--out",
+        tmp_path / "run", "--val", "s3.mp4", "--epochs", 1, "--window", 32, "--hop", 16, "--quiet",
+    )  # fmt: skip
+    assert trained.exit_code == 0
+    assert "frames, mean" in grjca(*words, tmp_path / "run").output
+
+
+def test_predict_of_every_person_is_done_when_all_are(work: Path, tmp_path: Path) -> None:
+    words = ("predict", work / "clips" / "s0.mp4", "--checkpoint", work / "run", "--out", tmp_path,
+             "--faces", "all", "--workers", 1, "--quiet")  # fmt: skip
+    assert "s0.mp4@1.csv" in grjca(*words).output
+    assert "0 predicted, 1 already there" in grjca(*words).output
+    (tmp_path / "s0.mp4@1.png").unlink()
+    assert "s0.mp4@1.csv" in grjca(*words).output
+
+
+def test_predict_in_parts_predicts_every_clip_once(work: Path, tmp_path: Path) -> None:
+    whole = ("predict", work / "clips", "--checkpoint", work / "run", "--store", work / "store",
+             "--no-plots", "--quiet")  # fmt: skip
+    told = [
+        grjca(*whole, "--out", tmp_path / "parts", "--part", f"{k}/6").output for k in range(1, 7)
+    ]
+    assert sum(output.count("frames, mean") for output in told) == 4
+    # Some parts have nothing to do, which is no error.
+    assert "0 predicted, 0 failed\n" in told
+    grjca(*whole, "--out", tmp_path / "whole")
+    for name in tables(tmp_path / "whole"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    merged = grjca("status", work / "store", work / "clips", "--merge")
+    assert merged.exit_code == 0, merged.output
+    assert "6 of 6 parts have ended" in merged.output
+
+
+def test_predict_elsewhere_needs_a_store(work: Path, tmp_path: Path) -> None:
+    result = grjca("predict", work / "clips", "--checkpoint", work / "run", "--out", tmp_path,
+                   "--scheduler", "tcp://127.0.0.1:1")  # fmt: skip
+    assert result.exit_code == 2
+    assert "--store" in result.output
 
 
 def test_predict_refuses_other_weights_and_names_both(
