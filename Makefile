@@ -8,12 +8,13 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test lint types unit fuzz format clean
+.PHONY: help demo test lint types unit test-slurm fuzz format clean
 
 help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
 	@echo "make test               lint, types and all tests"
 	@echo "make lint | types | unit | format"
+	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
 	@echo "make fuzz               500 damaged media files through the whole extraction"
 
 $(STAMP): pyproject.toml
@@ -36,6 +37,11 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
+# Where SLURM is not and cannot be installed, this says so and its tests are skipped.
+test-slurm: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m slurm install
+	$(BIN)/python -m pytest -q -m slurm tests/slurm
 
 MEDIA ?= $(wildcard ../shared/media)
 fuzz: $(STAMP)

@@ -115,6 +115,77 @@ def training(epochs: int, scratch: Path | None, report: Path | None) -> None:
     _conclude(lambda folder: training.run(folder, epochs), scratch, report)
 
 
+@main.command()
+@click.option("--count", type=click.IntRange(100), default=100_000, show_default=True)
+@click.option("--windows", type=click.IntRange(1), default=5_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@_scratch
+@_report
+def shards(
+    count: int, windows: int, rounds: int, scratch: Path | None, report: Path | None
+) -> None:
+    """Tiny clips packed: opening the store, windows at random, against a file per clip."""
+    from benchmarks import shards
+
+    _conclude(lambda folder: shards.run(folder, count, windows, rounds), scratch, report)
+
+
+@main.command()
+@click.option(
+    "--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=MEDIA / "av", help="Folder of clips, taken as it is.  [default: ../shared/media/av]",
+)  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--visual", type=click.Choice(["hog", "fer"]), default="fer", show_default=True,
+    help="Visual embedder.",
+)  # fmt: skip
+@click.option(
+    "--copies", type=click.IntRange(1), default=2, show_default=True,
+    help="How often each clip is there.",
+)  # fmt: skip
+@_scratch
+@_report
+def workers(
+    media: Path,
+    repeats: int,
+    visual: str,
+    copies: int,
+    scratch: Path | None,
+    report: Path | None,
+) -> None:
+    """Two workers against one on the real clips."""
+    from benchmarks import scale
+
+    _conclude(
+        lambda folder: scale.run_workers(media, folder, repeats, visual, copies), scratch, report
+    )
+
+
+@main.command()
+@click.option("--clips", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--left", type=click.IntRange(0), default=100, show_default=True)
+@_scratch
+@_report
+def planning(clips: int, left: int, scratch: Path | None, report: Path | None) -> None:
+    """Time and memory of a plan over many clips of which few are left."""
+    from benchmarks import scale
+
+    _conclude(lambda folder: scale.run_planning(folder, clips, left), scratch, report)
+
+
+@main.command()
+@click.option("--clips", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
+@_scratch
+@_report
+def overhead(clips: int, workers: int, scratch: Path | None, report: Path | None) -> None:
+    """What Dask and the children cost, by clips that take no time."""
+    from benchmarks import scale
+
+    _conclude(lambda folder: scale.run_overhead(folder, clips, workers), scratch, report)
+
+
 def _conclude(
     measure: Callable[[Path], Figures], scratch: Path | None, report: Path | None
 ) -> None:

@@ -1,17 +1,14 @@
 """One clip's file looked into from end to end: every chunk, every mask, every digest.
 
 The HDF5 library may crash on a damaged file, so :mod:`grjca.cache.verify` runs this in a process
-of its own: ``python -m grjca.cache.checking`` reads requests, one line of JSON each, and answers
-each with another.
+of its own, :mod:`grjca.cache.checking_child`.
 """
 
 from __future__ import annotations
 
 import json
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +38,6 @@ OUT = "Move it out of the store."
 _BLOCK_ROWS = 4096
 _BLOCK_BYTES = 1 << 24
 _CHUNK_BYTES = 1 << 26
-_MEMORY_BYTES = 8 << 30
 _ODD = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises on damaged files."""
 
@@ -88,19 +84,38 @@ def check_clip(root: Path, path: Path) -> Checked:
         checked.add("foreign", error.cause, error.remedy)
         return checked
     with file:
-        try:
-            _check_attributes(file, root, path, checked)
-            rows = _check_groups(file, checked)
-            _check_digests(file, checked)
-        except _ODD as error:
-            checked.add("damaged", f"{error}", AGAIN)
-            return checked
-        if rows is not None and all(kind != "damaged" for kind, _, _ in checked.found):
-            _check_rows(file, rows, checked)
+        check_node(file, lambda: identity_of(root, path), checked)
     return checked
 
 
-def _check_attributes(file: h5py.File, root: Path, path: Path, checked: Checked) -> None:
+def check_node(
+    file: h5py.Group,
+    place: Callable[[], str],
+    checked: Checked,
+    *,
+    packed: bool = False,
+) -> bool:
+    """Read an open clip whole, see :func:`check_clip`; false where it could not be read.
+
+    Args:
+        file: The clip's own file, or its group in a shard.
+        place: Tells which clip should lie there.
+        checked: Told of what is wrong.
+        packed: It is a group in a shard.
+    """
+    try:
+        _check_attributes(file, place(), checked)
+        rows = _check_groups(file, checked, packed=packed)
+        _check_digests(file, checked)
+    except _ODD as error:
+        checked.add("damaged", f"{error}", AGAIN)
+        return False
+    if rows is not None and all(kind != "damaged" for kind, _, _ in checked.found):
+        _check_rows(file, rows, checked)
+    return True
+
+
+def _check_attributes(file: h5py.Group, place: str, checked: Checked) -> None:
     checked.clip = str(file.attrs["clip"])
     for name, read in _ATTRIBUTES.items():
         try:
@@ -109,7 +124,6 @@ def _check_attributes(file: h5py.File, root: Path, path: Path, checked: Checked)
             checked.add("damaged", f"attribute {name} missing or unreadable ({error})", AGAIN)
     if "people" in file.attrs:
         checked.people = int(file.attrs["people"])
-    place = identity_of(root, path)
     if checked.clip != place:
         checked.add(
             "foreign", f"it holds the clip {checked.clip} but lies in the place of {place}",
@@ -131,7 +145,7 @@ _ATTRIBUTES: dict[str, Callable[[Any], object]] = {
 }
 
 
-def _check_groups(file: h5py.File, checked: Checked) -> int | None:
+def _check_groups(file: h5py.Group, checked: Checked, *, packed: bool) -> int | None:
     """Types and shapes; the number of rows, if there are any to compare with."""
     for name in file:
         if name not in FORMS:
@@ -151,12 +165,12 @@ def _check_groups(file: h5py.File, checked: Checked) -> int | None:
             elif name not in node:
                 if f"{path}/{name}" not in OPTIONAL:
                     checked.add("damaged", f"{path}/{name} is missing", AGAIN)
-            elif wrong := _wrong_form(node[name], form[name], rows):
+            elif wrong := _wrong_form(node[name], form[name], rows, packed=packed):
                 checked.add("damaged", f"{path}/{name}: {wrong}", AGAIN)
     return rows
 
 
-def _wrong_form(node: Any, form: Form, rows: int) -> str | None:
+def _wrong_form(node: Any, form: Form, rows: int, *, packed: bool) -> str | None:
     types, tail = form
     if not isinstance(node, h5py.Dataset):
         return "no dataset"
@@ -168,6 +182,9 @@ def _wrong_form(node: Any, form: Form, rows: int) -> str | None:
         return f"shape {node.shape}"
     if len(node) != rows:
         return f"{len(node)} rows, but {rows} times"
+    if packed and node.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+        # In the object's header, which has a checksum of its own.
+        return None
     if node.chunks is None or not node.fletcher32:
         return "no checksums"
     if _bytes(node, node.chunks[0]) > _CHUNK_BYTES:
@@ -182,7 +199,7 @@ def _bytes(node: h5py.Dataset, rows: int) -> int:
     return int(np.prod((rows, *node.shape[1:]), dtype=object)) * int(node.dtype.itemsize)
 
 
-def _check_digests(file: h5py.File, checked: Checked) -> None:
+def _check_digests(file: h5py.Group, checked: Checked) -> None:
     """Whether each group follows from what it records and from the group it was made from."""
     source = SourceId(**json.loads(file.attrs["source"]))
     several = False
@@ -215,7 +232,7 @@ def _from_several(config: Mapping[str, Any]) -> bool:
     return "images" in config.get("part", {}) or "separate" in sound or "content" in config
 
 
-def _check_rows(file: h5py.File, rows: int, checked: Checked) -> None:
+def _check_rows(file: h5py.Group, rows: int, checked: Checked) -> None:
     for path in group_paths(file):
         try:
             wrong = _wrong_rows(file[path], path.partition("/")[0], rows)
@@ -284,19 +301,3 @@ def _wrong_mask(name: str, values: NDArray[Any], valid: NDArray[Any]) -> str | N
     if not np.isnan(flat[~valid]).all():
         return f"{name} not NaN where not valid"
     return None
-
-
-def main() -> None:
-    """Answer requests until there are no more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == resource.RLIM_INFINITY or soft > _MEMORY_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    for line in sys.stdin:
-        request = json.loads(line)
-        checked = check_clip(Path(request["root"]), Path(request["path"]))
-        print(json.dumps(asdict(checked)), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -29,6 +29,9 @@ HEARTBEAT = 5.0
 MARK = ".gone"
 """Ending of the file by which a run says that it is taking a stale claim away."""
 
+CLAIM_OF_SHARDS = "shards"
+"""What a packed store is claimed as, the whole of it."""
+
 _ATTEMPTS = 20
 """How often others may be quicker with a claim that was just found free."""
 

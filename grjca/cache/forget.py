@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grjca.cache import FeatureStore
+from grjca.cache import FeatureStore, forget_packed
 from grjca.cache.claims import claim, owner_of, remove_stale
 from grjca.cache.index import NAME, forget_entries
 from grjca.cache.layout import (
     HOUSE,
+    check_identity,
     claimed_as,
     clip_path,
     identity_of,
@@ -18,6 +19,7 @@ from grjca.cache.layout import (
     person_clip,
 )
 from grjca.cache.leftovers import clip_files, remove, strays
+from grjca.cache.shards import INDEX, is_packed
 from grjca.errors import GrjcaError
 from grjca.files import sync
 
@@ -71,15 +73,11 @@ def search(root: Path, *, subjects: Collection[str] = (), clips: Sequence[str] =
         GrjcaError: There is no such store, or no such clip in it.
     """
     store = FeatureStore(root)
+    if store.packed is not None:
+        return _search_packed(store.root, subjects, clips)
     found = Search()
     for clip in clips:
-        files = _files_of(store.root, clip)
-        if not files:
-            raise GrjcaError(
-                "forget", clip, "no such clip in the store",
-                "grjca inspect STORE lists them; nothing was removed.",
-            )  # fmt: skip
-        for name in files:
+        for name in _files_of(clip, lambda name: clip_path(store.root, name).is_file()):
             _add(found, store.root, name)
     for path in clip_files(store.root) if subjects else ():
         try:
@@ -100,16 +98,45 @@ def search(root: Path, *, subjects: Collection[str] = (), clips: Sequence[str] =
     return found
 
 
+def _search_packed(root: Path, subjects: Collection[str], clips: Sequence[str]) -> Search:
+    found, there = Search(), forget_packed.names(root)
+    asked = {name for clip in clips for name in _files_of(clip, there.__contains__)}
+    unknown: set[str] = set()
+    for seen in forget_packed.look(root):
+        if isinstance(seen, GrjcaError):
+            if subjects:
+                found.unreadable.append(seen)
+        elif seen.clip in asked or seen.subject in subjects:
+            names = found.clips.setdefault(seen.whole, [])
+            if seen.clip not in names:
+                names.append(seen.clip)
+        elif subjects and seen.subject is None:
+            unknown.add(seen.clip)
+    for clip in asked.difference(found.names):
+        # Damaged, and to be removed all the same.
+        found.clips[clip] = [clip]
+    found.unknown = len(unknown.difference(found.names))
+    return found
+
+
 def forget(root: Path, found: Search) -> Forgotten:
     """Remove what was found: the files, their lines in the index, and all reports of runs.
 
-    A clip that another run has in hand stays, and is reported. Files are unlinked; see
+    Shards of a packed store are written anew without the clips. What another run has in hand
+    stays, and is reported. Files are unlinked; see
     ``docs/privacy.md`` for what that does not reach.
 
     Raises:
         GrjcaError: The index cannot be written.
     """
     done = Forgotten()
+    if is_packed(root):
+        try:
+            done.clips, done.failed = forget_packed.remove(root, found.names)
+        except GrjcaError as error:
+            done.failed.append(error)
+        _remove_notes(root, done)
+        return done
     for whole, clips in found.clips.items():
         try:
             _remove_clips(root, whole, clips, done)
@@ -135,12 +162,23 @@ def _add(found: Search, root: Path, clip: str) -> None:
         names.append(clip)
 
 
-def _files_of(root: Path, clip: str) -> list[str]:
-    files = [clip] if clip_path(root, clip).is_file() else []
+def _files_of(clip: str, is_there: Callable[[str], bool]) -> list[str]:
+    """The clips that a name stands for: itself and its people.
+
+    Raises:
+        GrjcaError: Not a clip's name, or none of them is there.
+    """
+    check_identity(clip)
+    files = [clip] if is_there(clip) else []
     number = 1
-    while clip_path(root, person := person_clip(clip, number)).is_file():
+    while is_there(person := person_clip(clip, number)):
         files.append(person)
         number += 1
+    if not files:
+        raise GrjcaError(
+            "forget", clip, "no such clip in the store",
+            "grjca inspect STORE lists them; nothing was removed.",
+        )  # fmt: skip
     return files
 
 
@@ -166,7 +204,9 @@ def _remove_notes(root: Path, done: Forgotten) -> None:
     notes = [
         path
         for path in house.rglob("*")
-        if path.is_file() and path != house / NAME and path.relative_to(house).parts[0] != "claims"
+        if path.is_file()
+        and path not in (house / NAME, house / INDEX)
+        and path.relative_to(house).parts[0] != "claims"
     ]
     for path in notes:
         path.unlink(missing_ok=True)

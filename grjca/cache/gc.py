@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import h5py
 from grjca.cache import FeatureStore
 from grjca.cache.claims import claim, owner_of
 from grjca.cache.keys import GroupKey
-from grjca.cache.layout import claimed_as, group_paths, identity_of, open_clip
+from grjca.cache.layout import DamagedError, claimed_as, group_paths, identity_of, open_clip
 from grjca.cache.leftovers import Stray, clip_files, remove, strays
+from grjca.cache.shard_folder import shard_folder
 from grjca.cache.writer import ClipWriter
 from grjca.errors import GrjcaError, UsageError
 
@@ -42,6 +43,11 @@ class Collected:
     failed: list[GrjcaError] = field(default_factory=list)
     deleted: bool = False
 
+    def count(self, groups: Mapping[str, int]) -> None:
+        """Add one clip's groups with their bytes."""
+        self.clips.update(groups.keys())
+        self.bytes.update(groups)
+
 
 def gc(
     root: Path,
@@ -53,7 +59,8 @@ def gc(
     """Remove groups that are not named, and what killed runs left behind.
 
     ``frames`` and ``faces`` always stay. A clip's file is written anew, in one step, while the
-    clip is claimed; clips that another run has in hand are left alone and reported.
+    clip is claimed; clips that another run has in hand are left alone and reported. Of a
+    packed store, the shards are written anew.
 
     Args:
         root: The store's folder.
@@ -85,35 +92,89 @@ def _collect_groups(
     progress: Callable[[int], object] | None,
 ) -> None:
     known: set[str] = set()
-    clips: list[str] = []
-    for path in clip_files(store.root):
-        try:
-            clip, groups = _named_groups(store.root, path)
-        except GrjcaError as error:
-            collected.failed.append(error)
+    drops: dict[str, dict[str, int]] = {}
+    for found in _all_groups(store):
+        if isinstance(found, GrjcaError):
+            collected.failed.append(found)
             continue
+        clip, groups = found
         known |= set(groups)
         drop = {group: size for group, size in groups.items() if group not in keep}
         if drop:
-            clips.append(clip)
-            if not collected.deleted:
-                collected.clips.update(drop.keys())
-                collected.bytes.update(drop)
+            drops[clip] = drop
     unknown = sorted(keep - known - set(ALWAYS))
     if unknown:
         raise UsageError(
             "gc", store.root, f"no clip has {', '.join(unknown)}",
             f"There are: {', '.join(sorted(known)) or 'none'}.",
         )  # fmt: skip
-    for clip in clips if collected.deleted else ():
+    if not collected.deleted:
+        for drop in drops.values():
+            collected.count(drop)
+    elif store.packed is not None:
+        _drop_packed(store.root, drops, keep, collected, progress)
+    else:
+        _drop_all(store, drops, keep, collected, progress)
+
+
+def _all_groups(store: FeatureStore) -> Iterator[tuple[str, dict[str, int]] | GrjcaError]:
+    """Every clip with the bytes of each group that can go; an error for what cannot be read."""
+    if store.packed is not None:
+        yield from store.packed.errors()
+        for clip in store.packed.readable():
+            try:
+                with store.open(clip) as node:
+                    yield clip, _sizes(node)
+            except _ODD as error:
+                yield store.packed.damaged(clip, error)
+            except GrjcaError as error:
+                yield error
+        return
+    for path in clip_files(store.root):
         try:
-            dropped = _drop(store, clip, keep)
-            collected.clips.update(dropped.keys())
-            collected.bytes.update(dropped)
+            yield _named_groups(store.root, path)
+        except GrjcaError as error:
+            yield error
+
+
+def _drop_all(
+    store: FeatureStore,
+    clips: Iterable[str],
+    keep: frozenset[str],
+    collected: Collected,
+    progress: Callable[[int], object] | None,
+) -> None:
+    for clip in clips:
+        try:
+            collected.count(_drop(store, clip, keep))
         except GrjcaError as error:
             collected.failed.append(error)
         if progress is not None:
             progress(1)
+
+
+def _drop_packed(
+    root: Path,
+    drops: Mapping[str, Mapping[str, int]],
+    keep: frozenset[str],
+    collected: Collected,
+    progress: Callable[[int], object] | None,
+) -> None:
+    """Write the shards anew of which a clip has groups that are not kept."""
+    with shard_folder(root, "gc") as folder:
+        for shard in folder.shards:
+            clips = folder.living(shard)
+            mine = [clip for clip in clips if clip in drops]
+            if mine:
+                try:
+                    folder.rewrite(shard, clips, keep | set(ALWAYS))
+                except DamagedError as error:
+                    collected.failed.append(error)
+                else:
+                    for clip in mine:
+                        collected.count(drops[clip])
+            if progress is not None:
+                progress(len(mine))
 
 
 def _named_groups(root: Path, path: Path) -> tuple[str, dict[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from grjca.cache.layout import identity_of, open_clip
@@ -26,10 +28,18 @@ def summaries(path: Path) -> tuple[list[ClipSummary], list[GrjcaError]]:
             return [FeatureStore.summarise(file)], []
     store = FeatureStore(path)
     clips: list[ClipSummary] = []
-    errors: list[GrjcaError] = []
-    for file_path in store.files():
+    errors = store.packed.errors() if store.packed is not None else []
+    for name in _names(store):
         try:
-            clips.append(store.summary(identity_of(store.root, file_path)))
+            clips.append(store.summary(name()))
         except GrjcaError as error:
             errors.append(error)
     return clips, errors
+
+
+def _names(store: FeatureStore) -> Iterator[Callable[[], str]]:
+    """A clip's name each; asking for one may fail, where a file has to tell it."""
+    if store.packed is not None:
+        yield from (partial(str, clip) for clip in store.packed.readable())
+    for path in store.files():
+        yield partial(identity_of, store.root, path)

@@ -15,6 +15,7 @@ from grjca.errors import GrjcaError
 
 SCHEMA = "grjca.clip"
 VERSION = 1
+SHARD_SCHEMA = "grjca.shard"
 SUFFIX = ".h5"
 HOUSE = ".grjca"
 """Folder inside a store for what can be rebuilt or thrown away: index, claims, last report."""
@@ -142,6 +143,12 @@ def open_clip(path: Path) -> h5py.File:
         raise DamagedError(
             "store", path.name, f"damaged file ({error})", "Delete it and run extract again."
         ) from error
+    if schema == SHARD_SCHEMA:
+        file.close()
+        raise GrjcaError(
+            "store", path.name, "a shard of a packed store, not the file of one clip",
+            "Name the folder that it lies in.",
+        )  # fmt: skip
     if schema != SCHEMA or not isinstance(version, int | np.integer):
         file.close()
         raise GrjcaError(

@@ -12,6 +12,8 @@ from typing import Literal
 from grjca.cache import claims
 from grjca.cache.layout import HOUSE, SUFFIX, TEMPORARY
 from grjca.cache.owners import clock_of
+from grjca.cache.shard_index import list_shards
+from grjca.cache.shards import is_packed
 from grjca.errors import GrjcaError
 from grjca.files import TEMPORARY_NAME, is_left_over
 
@@ -76,6 +78,20 @@ def remove(stray: Stray, root: Path) -> bool:
             return False
         raise
     return True
+
+
+def clip_names(root: Path) -> Iterator[str]:
+    """The name of every clip, by its file's name or by the packed store's index.
+
+    Raises:
+        GrjcaError: The store cannot be read.
+    """
+    if is_packed(root):
+        for shard in list_shards(root):
+            yield from shard.clips
+        return
+    for path in clip_files(root):
+        yield path.relative_to(root).as_posix().removesuffix(SUFFIX)
 
 
 def clip_files(root: Path) -> Iterator[Path]:

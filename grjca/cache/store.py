@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grjca.cache.keys import SourceId
-from grjca.cache.layout import ABOUT, SUFFIX, clip_path, group_paths, identity_of, open_clip
+from grjca.cache.layout import (
+    ABOUT,
+    SUFFIX,
+    DamagedError,
+    clip_path,
+    group_paths,
+    identity_of,
+    open_clip,
+)
+from grjca.cache.packed import PackedClips
 from grjca.cache.records import ClipFeatures
+from grjca.cache.shards import is_packed
 from grjca.errors import GrjcaError
 
 
@@ -69,10 +80,14 @@ class ClipSummary:
 
 
 class FeatureStore:
-    """A folder of clips' features, one HDF5 file per clip.
+    """A folder of clips' features: one HDF5 file per clip, or packed into shards.
 
     Args:
         root: The store's folder.
+
+    Attributes:
+        root: The same.
+        packed: The clips of a packed store; None where each has a file.
 
     Raises:
         GrjcaError: There is no such folder.
@@ -88,12 +103,19 @@ class FeatureStore:
         self.root = Path(root)
         if not self.root.is_dir():
             raise GrjcaError("store", root, "no such folder", "Make a store with: grjca extract.")
+        self.packed = PackedClips(self.root) if is_packed(self.root) else None
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        # Another process opens a packed store's files for itself.
+        return type(self), (self.root,)
 
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.root)!r}, clips={len(self.clips())})"
 
     def files(self) -> Iterator[Path]:
-        """Every clip's file, in the order of their names."""
+        """Every clip's file, in the order of their names; none in a packed store."""
+        if self.packed is not None:
+            return iter(())
         return (
             path
             for path in sorted(self.root.rglob(f"*{SUFFIX}"))
@@ -102,16 +124,37 @@ class FeatureStore:
         )
 
     def clips(self) -> list[str]:
-        """The identities of all clips, sorted, for example ``lab/monday/a.mp4``."""
+        """The identities of all clips, sorted, for example ``lab/monday/a.mp4``.
+
+        Raises:
+            GrjcaError: The clips of a damaged shard are not known.
+        """
+        if self.packed is not None:
+            return self.packed.names()
         return [identity_of(self.root, path) for path in self.files()]
 
     def open(self, clip: str) -> h5py.File:
-        """A clip's file, open for reading; close it after use.
+        """A clip's file, or its group in a shard, open for reading in a ``with`` statement.
 
         Raises:
             GrjcaError: No such clip, or its file is damaged or of a newer schema.
         """
+        if self.packed is not None:
+            return self.packed.open(clip)
         return open_clip(clip_path(self.root, clip))
+
+    @contextlib.contextmanager
+    def _looked_into(self, clip: str) -> Iterator[h5py.Group]:
+        """As :meth:`open`; what h5py raises in the block means that the clip is damaged."""
+        with self.open(clip) as file:
+            try:
+                yield file
+            except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+                if self.packed is not None:
+                    raise self.packed.damaged(clip, error) from error
+                raise DamagedError(
+                    "store", clip, f"damaged file ({error})", "Delete it and run extract again."
+                ) from error
 
     def read(
         self,
@@ -131,16 +174,15 @@ class FeatureStore:
         Raises:
             GrjcaError: No such clip or embedder, or the file is damaged.
         """
-        with self.open(clip) as file:
-            try:
-                time = file["frames/time"][rows]
-                index = file["frames/index"][rows] if "frames/index" in file else None
-                seen, seen_valid = self._group(file, clip, "visual", visual, rows, len(time))
-                heard, heard_valid = self._group(file, clip, "audio", audio, rows, len(time))
-            except OSError as error:
-                raise GrjcaError(
-                    "store", clip, f"damaged file ({error})", "Delete it and run extract again."
-                ) from error
+        if self.packed is not None:
+            found = self.packed.read(clip, visual, audio, rows)
+            if found is not None:
+                return found
+        with self._looked_into(clip) as file:
+            time = file["frames/time"][rows]
+            index = file["frames/index"][rows] if "frames/index" in file else None
+            seen, seen_valid = self._group(file, clip, "visual", visual, rows, len(time))
+            heard, heard_valid = self._group(file, clip, "audio", audio, rows, len(time))
         return ClipFeatures(clip, time, seen, seen_valid, heard, heard_valid, index)
 
     def _group(
@@ -159,27 +201,27 @@ class FeatureStore:
 
     def embedders(self, clip: str) -> dict[str, list[str]]:
         """Names of the embedders a clip has features of, under ``visual`` and ``audio``."""
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             return {kind: list(file.get(kind, {})) for kind in ("visual", "audio")}
 
     def digests(self, clip: str) -> dict[str, str]:
         """The digest of each group of a clip, by the group's path."""
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             return {path: str(file[path].attrs["digest"]) for path in group_paths(file)}
 
     def source(self, clip: str) -> SourceId:
         """The source file as it was when the clip was extracted."""
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             return SourceId(**json.loads(file.attrs["source"]))
 
     def about(self, clip: str) -> dict[str, str]:
         """What a manifest said of the clip, by the names in ``layout.ABOUT``: subject and so on."""
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             return _about(file)
 
     def people(self, clip: str) -> int | None:
         """How many people of the clip's source have a file each; None where none has its own."""
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             return _people(file)
 
     def recipe(self, clip: str, visual: str | None, audio: str | None) -> dict[str, Any]:
@@ -189,7 +231,7 @@ class FeatureStore:
         content of imported files are part of a group's digest but not of the recipe: such
         features may be trained on together.
         """
-        with self.open(clip) as file:
+        with self._looked_into(clip) as file:
             groups = {"video": "frames"} | ({"faces": "faces"} if "faces" in file else {})
             groups |= {"visual": f"visual/{visual}"} if visual else {}
             groups |= {"audio": f"audio/{audio}"} if audio else {}
@@ -208,8 +250,8 @@ class FeatureStore:
         Raises:
             GrjcaError: No such clip, or its file is damaged.
         """
-        with self.open(clip) as file:
-            return self.summarise(file)
+        with self._looked_into(clip) as file:
+            return _summarise(file)
 
     @staticmethod
     def summarise(file: h5py.File) -> ClipSummary:

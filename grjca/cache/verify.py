@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
+from grjca.cache.checker import COMMAND, Checker
 from grjca.cache.checking import AGAIN, ANEW, OUT, Kind
+from grjca.cache.checking_shards import AGAIN as PACK_AGAIN
 from grjca.cache.keys import SourceId
 from grjca.cache.leftovers import clip_files, strays
+from grjca.cache.shards import is_packed, shard_number
 from grjca.errors import GrjcaError, one_line
 
-_COMMAND = (sys.executable, "-P", "-m", "grjca.cache.checking")
-_SECONDS, _SECONDS_PER_BYTE = 30.0, 1e-6
 _NUMBERED = re.compile(r"(.*)@(\d+)", re.DOTALL)
 
 
@@ -59,7 +51,7 @@ def findings(
     *,
     sources: Mapping[str, Path] | None = None,
     progress: Callable[[int], object] | None = None,
-    command: Sequence[str] = _COMMAND,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[Finding]:
     """Everything wrong in a store, as it is found; every chunk of every clip is read.
 
@@ -78,17 +70,12 @@ def findings(
     if not root.is_dir():
         raise GrjcaError("store", root, "no such folder", "Make a store with: grjca extract.")
     people: dict[str, dict[int, tuple[int, str | None]]] = {}
-    with _Checker(command) as checker:
-        for path in clip_files(root):
-            place = path.relative_to(root).as_posix()
-            answer = checker.ask(root, path)
-            if progress is not None:
-                progress(1)
-            if isinstance(answer, str):
-                yield Finding(place, "damaged", answer, AGAIN)
+    with Checker(command) as checker:
+        looks = _look_packed if is_packed(root) else _look
+        for answer in looks(root, checker, progress or (lambda _: None)):
+            if isinstance(answer, Finding):
+                yield answer
                 continue
-            for kind, what, remedy in answer["found"]:
-                yield Finding(place, kind, what, remedy)
             clip = answer["clip"]
             numbered = _NUMBERED.fullmatch(clip or "") if answer["people"] is not None else None
             if numbered:
@@ -96,7 +83,7 @@ def findings(
                 known[int(numbered[2])] = (answer["people"], answer["faces"])
                 clip = numbered[1]
             if sources and clip in sources and answer["source"] is not None:
-                yield from _compare(place, sources[clip], answer["source"])
+                yield from _compare(answer["place"], sources[clip], answer["source"])
     yield from _incomplete(people)
     for stray in strays(root):
         place = stray.path.relative_to(root).as_posix()
@@ -104,6 +91,53 @@ def findings(
             yield Finding(place, "foreign", stray.what, OUT)
         elif stray.kind != "empty":
             yield Finding(place, "stale", stray.what, "Remove it with: grjca gc STORE --delete.")
+
+
+def _look(
+    root: Path, checker: Checker, progress: Callable[[int], object]
+) -> Iterator[Finding | dict[str, Any]]:
+    """What is wrong in each clip's file, and what is known of it."""
+    for path in clip_files(root):
+        place = path.relative_to(root).as_posix()
+        answer = checker.ask(root, path)
+        progress(1)
+        yield from _told(place, answer, AGAIN)
+
+
+def _look_packed(
+    root: Path, checker: Checker, progress: Callable[[int], object]
+) -> Iterator[Finding | dict[str, Any]]:
+    """The same for each clip of each shard."""
+    before: dict[str, str] = {}
+    for path in clip_files(root):
+        name = path.relative_to(root).as_posix()
+        if shard_number(name) is None:
+            yield Finding(name, "foreign", "not a shard of this packed store", OUT)
+            continue
+        listed = checker.ask(root, path, shard=True)
+        if isinstance(listed, str):
+            yield Finding(name, "damaged", listed, PACK_AGAIN)
+            continue
+        yield from (Finding(name, *found) for found in listed["found"])
+        for clip in listed["clips"]:
+            if clip in before:
+                old = f"{before[clip]}:{clip}"
+                remedy = "Run pack again: it removes the old one."
+                yield Finding(old, "stale", f"there is a newer copy in {name}", remedy)
+            before[clip] = name
+            answer = checker.ask(root, path, clip=clip)
+            progress(1)
+            yield from _told(f"{name}:{clip}", answer, PACK_AGAIN)
+
+
+def _told(
+    place: str, answer: dict[str, Any] | str, remedy: str
+) -> Iterator[Finding | dict[str, Any]]:
+    if isinstance(answer, str):
+        yield Finding(place, "damaged", answer, remedy)
+        return
+    yield from (Finding(place, *found) for found in answer["found"])
+    yield answer | {"place": place}
 
 
 def _compare(place: str, source: Path, sha256: str) -> Iterator[Finding]:
@@ -129,78 +163,3 @@ def _incomplete(people: Mapping[str, Mapping[int, tuple[int, str | None]]]) -> I
             yield Finding(clip, "stale", what, remedy)
         elif len(set(files.values())) > 1:
             yield Finding(clip, "stale", "its people's files were not made together", ANEW)
-
-
-class _Checker:
-    """The child process that looks into files; started again whenever it dies."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = list(command)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> _Checker:
-        self._stack = contextlib.ExitStack()
-        self._words = self._stack.enter_context(tempfile.TemporaryFile())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
-        self._stack.close()
-
-    def ask(self, root: Path, path: Path) -> dict[str, Any] | str:
-        """The answer on a file, or why there is none."""
-        process = self._process or self._start()
-        stdin, stdout = cast(Any, process.stdin), cast(Any, process.stdout)
-        request = {"root": os.fspath(root.absolute()), "path": os.fspath(path.absolute())}
-        try:
-            limit = _SECONDS + _SECONDS_PER_BYTE * path.stat().st_size
-            stdin.write(json.dumps(request).encode() + b"\n")
-            stdin.flush()
-            poll = select.poll()
-            poll.register(stdout, select.POLLIN)
-            if not poll.poll(1000 * limit):
-                self._end()
-                return f"reading it did not end within {limit:.0f} s"
-            line = stdout.readline()
-        except BrokenPipeError:
-            line = b""
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-        if line.endswith(b"\n"):
-            return dict(json.loads(line))
-        return f"reading it {self._end()}"
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._words.seek(0)
-        self._words.truncate()
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            start_new_session=True,
-        )
-        return self._process
-
-    def _end(self) -> str:
-        """End the child, and tell how it ended if it did so by itself."""
-        process, self._process = self._process, None
-        if process is None:
-            return ""
-        cast(Any, process.stdout).close()
-        try:
-            cast(Any, process.stdin).close()
-            status = process.wait(1.0)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            process.kill()
-            status = process.wait()
-        self._words.seek(0)
-        said = self._words.read().decode(errors="replace").strip().rpartition("\n")[2]
-        if status < 0:
-            return f"crashed the HDF5 library ({signal.Signals(-status).name})"
-        return f"failed ({said or f'exit status {status}'})"

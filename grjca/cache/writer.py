@@ -31,6 +31,7 @@ from grjca.cache.layout import (
     open_clip,
     whole_clip,
 )
+from grjca.cache.shards import refuse_packed
 from grjca.cache.spool import Spool
 from grjca.errors import GrjcaError
 from grjca.files import is_left_over, sync
@@ -52,6 +53,7 @@ class ClipWriter:
         drop: Paths of groups that are not carried over.
 
     Raises:
+        UsageError: The store is a packed one.
         GrjcaError: The store cannot be written (no permission, full disk).
         ClaimLostError: Another run has taken the clip over.
         ValueError: The claim is one of another clip.
@@ -69,6 +71,7 @@ class ClipWriter:
     ) -> None:
         if claim.clip not in (clip, whole_clip(clip)):
             raise ValueError(f"{clip} written under a claim of {claim.clip}")
+        self._root = root
         self._clip = clip
         self._claim = claim
         self._drop = drop
@@ -81,6 +84,7 @@ class ClipWriter:
         self._file: h5py.File | None = None
 
     def __enter__(self) -> ClipWriter:
+        refuse_packed(self._root, "store")
         with self._disk_errors():
             self._spool = self._open_spool()
             self._file = h5py.File(

@@ -46,7 +46,8 @@ from grjca.commands import options
 )  # fmt: skip
 @click.option("--keep-crops", is_flag=True, help="Store the face crops for later embedders.")
 @options.root
-@options.workers
+@options.part
+@options.placement
 @click.option("--overwrite", is_flag=True, help="Compute anew what the store already holds.")
 @click.option(
     "--json", "report", type=click.Path(dir_okay=False, path_type=Path),
@@ -72,7 +73,13 @@ def extract(
     sound: Path | None,
     keep_crops: bool,
     root: Path | None,
+    part: Any,
     workers: int | None,
+    scheduler: str | None,
+    cluster: str | None,
+    jobs: int | None,
+    cluster_config: Path | None,
+    dashboard: bool,
     overwrite: bool,
     report: Path | None,
     quiet: bool,
@@ -81,10 +88,15 @@ def extract(
     """Extract features of videos into a store of HDF5 files, one per clip.
 
     PATH is a file, a folder (searched recursively) or @list.txt with a path per line. A second
-    run skips what is done. Exit code 1: some clips failed, the others are there; 2: bad usage.
+    run skips what is done. Exit code 1: some clips failed, the others are there; 2: bad usage; 130
+    or 143: stopped by Ctrl-C or SIGTERM, with the report written.
     """
     from grjca.pipeline.config import ExtractConfig
 
+    placement = options.placement_given(
+        workers=workers, scheduler=scheduler, cluster=cluster, jobs=jobs,
+        cluster_config=cluster_config, dashboard=dashboard,
+    )  # fmt: skip
     given = options.weights_given(**files)
     named = {"detector": detector, "visual": visual, "audio": audio}
     for kind in given:
@@ -93,11 +105,12 @@ def extract(
         detector, visual, audio, {kind: {"file": file} for kind, file in given.items()},
         fps=fps, faces=faces, keep_crops=keep_crops, audio_hop=audio_hop,
     )  # fmt: skip
-    result = grjca.extract(
-        paths, store, config, manifest=manifest, root=root, images=images, sound=sound,
-        video_stream=video_stream, audio_stream=audio_stream,
-        workers=workers, overwrite=overwrite, progress=not quiet,
-    )  # fmt: skip
+    with options.stoppable(ctx):
+        result = grjca.extract(
+            paths, store, config, manifest=manifest, root=root, images=images, sound=sound,
+            video_stream=video_stream, audio_stream=audio_stream,
+            placement=placement, part=part, overwrite=overwrite, progress=not quiet,
+        )  # fmt: skip
     if report is not None:
         result.write(report)
     options.print_failures([outcome.error for outcome in result.failed] if quiet else [])

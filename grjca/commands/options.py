@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from grjca.errors import UsageError
 from grjca.stages.catalog import CATALOG, Kind, names, takes_file
+
+if TYPE_CHECKING:
+    from grjca.pipeline.parts import Part
+    from grjca.pipeline.placing import Placement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +59,21 @@ class ClipsOrShare(click.ParamType[float | list[str]]):
         return [name for name in text.split(",") if name]
 
 
+class PartOfAll(click.ParamType["Part"]):
+    """One share of the clips, ``K/N``."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part:
+        """The part, if there is such a one."""
+        from grjca.pipeline.parts import Part
+
+        try:
+            return value if isinstance(value, Part) else Part.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
 def component(kind: Kind, what: str) -> Callable[[Command], Command]:
     """The option that names a component, with all names in its help."""
     known = ", ".join(_shown(name) for name in names(kind))
@@ -90,9 +111,11 @@ def _shown(name: str) -> str:
     return "onnx:FILE" if name == "onnx" else name
 
 
-workers = click.option(
-    "--workers", type=click.IntRange(1), help="Processes side by side.  [default: one per core]"
-)
+part = click.option(
+    "--part", type=PartOfAll(), metavar="K/N",
+    help="Only this share of the clips, chosen by their names; its report is .grjca/reports/"
+    "part-K-of-N.json.",
+)  # fmt: skip
 root = click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -107,6 +130,66 @@ faces = click.option(
     show_default=True, help="Whose face; all makes a file per person (clip@1, clip@2, ...).",
 )  # fmt: skip
 quiet = click.option("--quiet", is_flag=True, help="No progress bar.")
+
+
+def placement(command: Command) -> Command:
+    """The options that say where the work is done; for :func:`placement_given`."""
+    options = (
+        click.option(
+            "--workers", type=click.IntRange(1), metavar="N",
+            help="Processes side by side on this machine.  [default: one per core]",
+        ),
+        click.option(
+            "--scheduler", metavar="ADDRESS|FILE",
+            help="Work on a running Dask scheduler: tcp://HOST:PORT or its scheduler file.",
+        ),
+        click.option(
+            "--cluster", type=click.Choice(["slurm"]), help="Work in SLURM jobs, through Dask."
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(1), metavar="N", help="With --cluster: most jobs."
+        ),
+        click.option(
+            "--cluster-config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE", help="With --cluster: YAML that says what a job is (docs/hpc.md).",
+        ),
+        click.option("--dashboard", is_flag=True, help="Say where Dask's dashboard is."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def placement_given(
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster: Any = None,
+    jobs: int | None = None,
+    cluster_config: Path | None = None,
+    dashboard: bool = False,
+) -> Placement:
+    """What the options of :func:`placement` say.
+
+    Raises:
+        UsageError: They do not go together.
+    """
+    from grjca.pipeline.placing import Placement
+
+    return Placement(workers, scheduler, cluster, jobs, cluster_config, dashboard)
+
+
+@contextlib.contextmanager
+def stoppable(ctx: click.Context) -> Iterator[None]:
+    """SIGINT or SIGTERM end what is in here cleanly, with exit code 130 or 143; twice, at once."""
+    from grjca.pipeline.stopping import StoppedError, Stopper
+
+    try:
+        with Stopper():
+            yield
+    except StoppedError as stopped:
+        click.echo("stopped; what is finished stays, run again to continue", err=True)
+        ctx.exit(stopped.code)
 
 
 def print_failures(errors: Sequence[dict[str, str] | None]) -> None:

@@ -45,10 +45,10 @@ def verify(ctx: click.Context, store: Path, root: Path | None, as_json: bool, qu
     Every number of every clip is read and compared with its checksum. A line per finding says
     what is wrong and what to do. Exit code 1 if there are any.
     """
-    from grjca.cache.leftovers import clip_files
+    from grjca.cache.leftovers import clip_names
     from grjca.cache.verify import findings
 
-    total = sum(1 for _ in clip_files(store))
+    total = sum(1 for _ in clip_names(store))
     sources = dict(_sources(store, root)) if root is not None else None
     found = []
     with tqdm(total=total, desc="verify", unit="clip", disable=quiet) as bar:
@@ -67,10 +67,9 @@ def verify(ctx: click.Context, store: Path, root: Path | None, as_json: bool, qu
 
 
 def _sources(store: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    from grjca.cache.leftovers import clip_files
+    from grjca.cache.leftovers import clip_names
 
-    for path in clip_files(store):
-        clip = path.relative_to(store).as_posix().removesuffix(".h5")
+    for clip in clip_names(store):
         for name in (clip, clip.rpartition("@")[0]):
             if name and (root / name).is_file():
                 yield name, root / name

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from grjca.cache.keys import IMPORTED
+from grjca.cache.shards import refuse_packed
 from grjca.errors import GrjcaError
 from grjca.exchange.alignment import Align
 from grjca.exchange.lines import ImportOptions, LineImport
@@ -68,7 +69,7 @@ def import_features(
         What became of every line. Lines that failed are in ``failed``; they raise nothing.
 
     Raises:
-        UsageError: The manifest cannot be read, or its header makes no sense.
+        UsageError: The manifest cannot be read, its header makes no sense, or the store is packed.
         GrjcaError: The store cannot be made.
     """
     root, names = Path(store), dict(zip(KINDS, (visual_name, audio_name), strict=True))
@@ -78,6 +79,7 @@ def import_features(
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GrjcaError("store", store, str(error), "Choose another --store.") from error
+    refuse_packed(root, "import")
     report, seen, zeros = ImportReport(), set[tuple[str, str]](), _Zeros()
     for line in tqdm(lines, "import", unit="clip", disable=not progress):
         if isinstance(line, GrjcaError):

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
-import sys
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-
-from tqdm import tqdm
 
 import grjca
 from grjca.cache import FeatureStore
 from grjca.cache.claims import claim
 from grjca.cache.index import StoreIndex
+from grjca.cache.keys import Recipe
 from grjca.cache.layout import HOUSE
 from grjca.cache.writer import remove_leftovers
 from grjca.errors import GrjcaError, UsageError
-from grjca.pipeline.clip import attempt
 from grjca.pipeline.config import Components, ExtractConfig
-from grjca.pipeline.executors import available_cores, extract_side_by_side, single_threaded
+from grjca.pipeline.executors import executor
 from grjca.pipeline.inputs import Inputs, find_inputs
 from grjca.pipeline.manifest import read_manifest
 from grjca.pipeline.outcome import ClipOutcome
+from grjca.pipeline.parts import Part, report_path
+from grjca.pipeline.placing import Placement
 from grjca.pipeline.plan import ClipTask, Plan, make_plan
+from grjca.pipeline.progress import Progress
 from grjca.pipeline.report import RunReport
+from grjca.pipeline.stopping import check
 from grjca.stages.ffmpeg import ffmpeg_version, find_ffmpeg
 
 REPORT = "last-run.json"
 
 WAIT = 1.0
 """Seconds between two looks at clips that another run has in hand."""
+
+SAVE_EVERY = 900.0
+"""Seconds after which a long run saves the index, lest the next one opens every file anew."""
 
 
 def extract(
@@ -47,6 +52,8 @@ def extract(
     video_stream: int | None = None,
     audio_stream: int | None = None,
     workers: int | None = None,
+    placement: Placement | None = None,
+    part: Part | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> RunReport:
@@ -62,7 +69,11 @@ def extract(
         sound: For folders of images: the raw video, or the folder of raw videos.
         video_stream: Which of several picture streams, counted from 0; None for the default one.
         audio_stream: The same for sound.
-        workers: Processes side by side; None for one per core, never more than clips.
+        workers: Processes side by side on this machine; None for one per core, never more than
+            clips. A short form of ``placement``.
+        placement: Where the work is done; None for this machine.
+        part: Only this share of the clips, chosen by their names; the report is then
+            ``parts.report_path`` in the store. None for all.
         overwrite: Compute everything anew, also where the store holds it.
         progress: Draw a progress bar on standard error.
 
@@ -80,8 +91,9 @@ def extract(
     )  # fmt: skip
     components = Components.load(config or ExtractConfig())
     return run(
-        inputs, Path(store), components, workers=workers, overwrite=overwrite, progress=progress
-    )
+        inputs, Path(store), components,
+        workers=workers, placement=placement, part=part, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
 
 
 def gather(
@@ -128,11 +140,17 @@ def run(
     components: Components,
     *,
     workers: int | None = None,
+    placement: Placement | None = None,
+    part: Part | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> RunReport:
     """Extract clips with components that are loaded already; else as ``extract``."""
     began = clock.perf_counter()
+    place = _placed(workers, placement)
+    if part is not None:
+        kept = {clip: source for clip, source in inputs.clips.items() if part.keeps(clip)}
+        inputs = dataclasses.replace(inputs, clips=kept)
     version = ffmpeg_version(find_ffmpeg())
     recipe = components.recipe(version)
     try:
@@ -140,22 +158,21 @@ def run(
     except OSError as error:
         raise GrjcaError("store", store, str(error), "Choose another --store.") from error
     remove_leftovers(store)
-    index = StoreIndex(FeatureStore(store))
+    index = StoreIndex(FeatureStore(store), inputs.clips)
     plan = make_plan(inputs, index, recipe, overwrite=overwrite)
     outcomes = list(plan.known)
     interrupted = True
     try:
-        with single_threaded():
-            # One at a time: what was finished before an interruption is reported too.
-            for outcome in _with_progress(plan, components, store, workers, progress):
-                outcomes.append(outcome)  # noqa: PERF402
+        # One at a time: what was finished before an interruption is reported too.
+        for outcome in _computed(plan, components, store, recipe, place, index, progress):
+            outcomes.append(outcome)  # noqa: PERF402
         interrupted = False
     finally:
-        for outcome in outcomes:
-            if outcome.status == "done":
-                for clip in outcome.clips:
-                    index.lookup(clip)
-        index.save()
+        died = any(outcome.error and outcome.error["stage"] == "worker" for outcome in outcomes)
+        if interrupted or died:
+            # A process that was killed could not clear up after itself; else the next run does.
+            with contextlib.suppress(GrjcaError):
+                remove_leftovers(store)
         report = RunReport(
             sorted(outcomes, key=lambda outcome: outcome.clip),
             clock.perf_counter() - began,
@@ -164,62 +181,56 @@ def run(
             inputs.passed_over,
             interrupted,
         )
-        report.write(store / HOUSE / REPORT)
+        try:
+            report.write(store / HOUSE / REPORT if part is None else report_path(store, part))
+        finally:
+            index.save()
     return report
 
 
-def _with_progress(
-    plan: Plan, components: Components, store: Path, workers: int | None, progress: bool
-) -> Iterator[ClipOutcome]:
-    """Outcomes as they come, with a progress bar over clips that also tells frames a second."""
-    workers = min(workers or available_cores(), len(plan.tasks))
-    began = clock.perf_counter()
-    frames = 0
-    with tqdm(
-        total=len(plan.tasks) + len(plan.known), initial=len(plan.known), unit="clip",
-        desc="extract", disable=not progress, dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-
-        def count(rows: int) -> None:
-            nonlocal frames
-            frames += rows
-            bar.set_postfix_str(f"{frames / (clock.perf_counter() - began):.0f} frames/s")
-
-        def tell(outcome: ClipOutcome) -> None:
-            if outcome.error and progress:
-                bar.write(f"error: {outcome.error['message']}", file=sys.stderr)
-
-        for outcome in plan.known:
-            tell(outcome)
-        for outcome in _outcomes(plan.tasks, components, store, workers, count):
-            if workers > 1 and outcome.status == "done":
-                count(outcome.rows)
-            tell(outcome)
-            bar.update()
-            yield outcome
+def _placed(workers: int | None, placement: Placement | None) -> Placement:
+    if placement is None:
+        return Placement(workers)
+    if workers is not None:
+        raise UsageError("options", "workers", "the placement says where the work is done")
+    return placement
 
 
-def _outcomes(
-    tasks: Sequence[ClipTask],
+def _computed(
+    plan: Plan,
     components: Components,
     store: Path,
-    workers: int,
-    count: Callable[[int], None],
+    recipe: Recipe,
+    place: Placement,
+    index: StoreIndex,
+    progress: bool,
 ) -> Iterator[ClipOutcome]:
-    """Outcomes of all tasks; those that another run has in hand are waited for at the end."""
-    while tasks:
-        if workers > 1:
-            outcomes = extract_side_by_side(tasks, components.config, store, workers)
-        else:
-            outcomes = (attempt(task, components, store, count) for task in tasks)
-        busy: set[str] = set()
-        for outcome in outcomes:
-            if outcome.status == "busy":
-                busy.add(outcome.clip)
-            else:
-                yield outcome
-        tasks = [task for task in tasks if task.clip in busy]
-        _until_one_is_free(tasks, store)
+    """Outcomes of the clips to extract, as they come; the index is kept up on the way."""
+    left = {task.clip: task for task in plan.tasks}
+    total, size = len(plan.tasks) + len(plan.known), sum(task.size for task in plan.tasks)
+    saved = clock.monotonic()
+    with Progress(total, len(plan.known), size, shown=progress) as bar:
+        for outcome in plan.known:
+            bar.tell(outcome)
+        with executor(
+            place, components, store, recipe, bar,
+            clips=len(left), unfinished=lambda: len(left),
+        ) as execute:  # fmt: skip
+            while left:
+                with contextlib.closing(execute(list(left.values()))) as outcomes:
+                    for outcome in outcomes:
+                        if outcome.status == "busy":
+                            bar.given_back(outcome.clip)
+                            continue
+                        bar.ended(outcome, left.pop(outcome.clip).size)
+                        for clip in outcome.clips if outcome.status == "done" else ():
+                            index.lookup(clip)
+                        yield outcome
+                        if clock.monotonic() - saved > SAVE_EVERY:
+                            index.save()
+                            saved = clock.monotonic()
+                # Those that another run has in hand.
+                _until_one_is_free(list(left.values()), store)
 
 
 def _until_one_is_free(tasks: Sequence[ClipTask], store: Path) -> None:
@@ -229,6 +240,7 @@ def _until_one_is_free(tasks: Sequence[ClipTask], store: Path) -> None:
             if held is not None:
                 with held:
                     return
+        check()
         clock.sleep(WAIT)
 
 

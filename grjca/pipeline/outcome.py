@@ -9,7 +9,7 @@ from grjca.cache.layout import person_clip
 from grjca.errors import GrjcaError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipOutcome:
     """What became of one clip.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from grjca.cache import FeatureStore
-from grjca.cache.index import StoreIndex
+from grjca.cache.index import IndexEntry, StoreIndex
 from grjca.cache.keys import Recipe, SourceId, stat_of
 from grjca.cache.layout import clip_path, person_clip
 from grjca.errors import GrjcaError
@@ -16,28 +17,35 @@ from grjca.pipeline.outcome import ClipOutcome
 from grjca.pipeline.source import ClipSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipTask:
     """One clip to extract.
 
     Attributes:
         clip: The clip's identity; where every person gets a file, what stands before the ``@``.
         source: What it is made from.
-        recipe: What it is made by.
+        run: What the run's clips are made by, shared by all of them.
         missing: Paths of the groups that the store lacks.
         overwrite: Make them even if another run has made them by now.
+        size: Bytes of its source, as planned; 0 where that is not known.
     """
 
     clip: str
     source: ClipSource
-    recipe: Recipe
+    run: Recipe
     missing: frozenset[str]
     overwrite: bool = False
+    size: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it is made by: the run's recipe, with what is this clip's own added to it."""
+        return self.source.recipe(self.run)
 
     @property
     def everyone(self) -> bool:
         """Whether every person of the clip gets a file."""
-        return bool(self.recipe.faces["choice"] == "all")
+        return bool((self.source.faces or self.run.faces["choice"]) == "all")
 
 
 @dataclass(frozen=True)
@@ -56,28 +64,24 @@ def make_plan(inputs: Inputs, index: StoreIndex, recipe: Recipe, *, overwrite: b
     unless ``overwrite`` is given: it may be another clip of the same name.
     """
     plan = Plan([])
+    # Most clips lack all groups or the same ones: one set of their names serves them all.
+    sets: dict[frozenset[str], frozenset[str]] = {}
     for clip, source in inputs.clips.items():
-        own = source.recipe(recipe)
-        everything = frozenset(own.groups(""))
-        task = ClipTask(clip, source, own, everything, overwrite)
+        task = ClipTask(clip, source, recipe, frozenset(), overwrite)
         try:
             _check_name(clip, source.path)
-            missing = everything if overwrite else _missing(task, index)
+            missing, entry, people = _missing(task, index)
         except GrjcaError as error:
             plan.known.append(ClipOutcome.failure(clip, error))
             continue
         if missing:
-            plan.tasks.append(ClipTask(clip, source, own, missing, overwrite))
+            shared = sets.setdefault(missing, missing)
+            size = _size(source)
+            plan.tasks.append(ClipTask(clip, source, recipe, shared, overwrite, size))
         else:
-            stored = stored_clips(task, index.store)
-            entry = index.lookup(stored[0])
-            plan.known.append(
-                ClipOutcome(
-                    clip, "skipped", rows=entry.rows if entry else 0,
-                    people=len(stored) if task.everyone else None,
-                )
-            )  # fmt: skip
-    plan.tasks.sort(key=_size, reverse=True)
+            rows = entry.rows if entry else 0
+            plan.known.append(ClipOutcome(clip, "skipped", rows=rows, people=people))
+    plan.tasks.sort(key=attrgetter("size"), reverse=True)
     return plan
 
 
@@ -159,13 +163,18 @@ def _check_name(clip: str, path: Path) -> None:
         raise GrjcaError("inputs", path, "its name is not UTF-8", remedy) from error
 
 
-def _missing(task: ClipTask, index: StoreIndex) -> frozenset[str]:
-    clips = stored_clips(task, index.store)
+def _missing(
+    task: ClipTask, index: StoreIndex
+) -> tuple[frozenset[str], IndexEntry | None, int | None]:
+    """Groups that the store lacks, what is known of the (first) file, and how many files."""
+    if task.overwrite:
+        return frozenset(task.recipe.group_digests("")), None, None
+    clips = stored_clips(task, index.store) if task.everyone else [task.clip]
     entries = [index.lookup(clip) for clip in clips]
-    held = [entry for entry in entries if entry is not None]
-    if not held:
-        return lacking(task, [], "")
-    known = held[0].source
+    first = next((entry for entry in entries if entry is not None), None)
+    if first is None:
+        return lacking(task, [], ""), None, None
+    known = first.source
     try:
         if not known.looks_unchanged(*task.source.files()):
             source = SourceId.of(*task.source.files())
@@ -175,11 +184,13 @@ def _missing(task: ClipTask, index: StoreIndex) -> frozenset[str]:
                     index.confirm_source(clip, source)
     except OSError as error:
         raise _unreadable(task.source.path, error) from error
-    return lacking(task, [entry.digests if entry else {} for entry in entries], known.sha256)
+    digests = [entry.digests if entry else {} for entry in entries]
+    people = len(clips) if task.everyone else None
+    return lacking(task, digests, known.sha256), first, people
 
 
-def _size(task: ClipTask) -> int:
+def _size(source: ClipSource) -> int:
     try:
-        return stat_of(*task.source.files())[0]
+        return stat_of(*source.files())[0]
     except (OSError, GrjcaError):
         return 0

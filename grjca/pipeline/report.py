@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from grjca.files import written_in_one_step
 from grjca.pipeline.outcome import ClipOutcome
 
 SCHEMA = "grjca.run/1"
+
+_FIELDS = [field.name for field in dataclasses.fields(ClipOutcome)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,21 @@ class RunReport:
         return line
 
     def as_json(self) -> str:
-        """The whole report as JSON text."""
+        """The whole report as JSON text, a line per clip."""
+        return "".join(self._pieces())
+
+    def write(self, path: str | Path) -> None:
+        """Write the report in one step.
+
+        Raises:
+            GrjcaError: It cannot be written.
+        """
+        with written_in_one_step(Path(path)) as temporary, temporary.open("w") as stream:
+            stream.writelines(self._pieces())
+            stream.write("\n")
+
+    def _pieces(self) -> Iterator[str]:
+        """The JSON text, never a whole list of clips at once."""
         told = {
             "schema": SCHEMA,
             "interrupted": self.interrupted,
@@ -71,11 +87,9 @@ class RunReport:
             "passed_over": self.passed_over,
             "recipe": self.recipe,
             "versions": self.versions,
-            "clips": [dataclasses.asdict(outcome) for outcome in self.outcomes],
         }
-        return json.dumps(told, indent=2)
-
-    def write(self, path: str | Path) -> None:
-        """Write the report in one step."""
-        with written_in_one_step(Path(path)) as temporary:
-            temporary.write_text(self.as_json() + "\n")
+        yield json.dumps(told, indent=2).removesuffix("\n}") + ',\n  "clips": ['
+        for number, outcome in enumerate(self.outcomes):
+            values = {name: getattr(outcome, name) for name in _FIELDS}
+            yield (",\n    " if number else "\n    ") + json.dumps(values)
+        yield "\n  ]\n}"

@@ -318,7 +318,7 @@ for line in sys.stdin:
 def test_a_crash_in_the_library_is_one_files_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grjca.cache.verify._SECONDS", 0.5)
+    monkeypatch.setattr("grjca.cache.checker._SECONDS", 0.5)
     for name in ("a", "crash", "hang", "raise", "z"):
         (tmp_path / f"{name}.h5").touch()
     seen: list[int] = []
