@@ -16,6 +16,7 @@ from grjca.cache.claims import claim
 from grjca.cache.index import StoreIndex
 from grjca.cache.keys import Recipe
 from grjca.cache.layout import HOUSE
+from grjca.cache.shards import refuse_packed
 from grjca.cache.writer import remove_leftovers
 from grjca.errors import GrjcaError, UsageError
 from grjca.pipeline.config import Components, ExtractConfig
@@ -23,15 +24,13 @@ from grjca.pipeline.executors import executor
 from grjca.pipeline.inputs import Inputs, find_inputs
 from grjca.pipeline.manifest import read_manifest
 from grjca.pipeline.outcome import ClipOutcome
-from grjca.pipeline.parts import Part, report_path
+from grjca.pipeline.parts import LAST, Part, report_path
 from grjca.pipeline.placing import Placement
 from grjca.pipeline.plan import ClipTask, Plan, make_plan
 from grjca.pipeline.progress import Progress
 from grjca.pipeline.report import RunReport
 from grjca.pipeline.stopping import check
 from grjca.stages.ffmpeg import ffmpeg_version, find_ffmpeg
-
-REPORT = "last-run.json"
 
 WAIT = 1.0
 """Seconds between two looks at clips that another run has in hand."""
@@ -147,6 +146,7 @@ def run(
 ) -> RunReport:
     """Extract clips with components that are loaded already; else as ``extract``."""
     began = clock.perf_counter()
+    refuse_packed(store, "extract")
     place = _placed(workers, placement)
     if part is not None:
         kept = {clip: source for clip, source in inputs.clips.items() if part.keeps(clip)}
@@ -182,7 +182,7 @@ def run(
             interrupted,
         )
         try:
-            report.write(store / HOUSE / REPORT if part is None else report_path(store, part))
+            report.write(store / HOUSE / LAST if part is None else report_path(store, part))
         finally:
             index.save()
     return report

@@ -51,7 +51,21 @@ def test_a_missed_goal_is_exit_code_1(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "f.json").read_text())["reached"] is False
 
 
-@pytest.mark.parametrize("name", ["rows", "sync", "memory", "kills", "identity", "training"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rows",
+        "sync",
+        "memory",
+        "kills",
+        "identity",
+        "training",
+        "workers",
+        "planning",
+        "overhead",
+        "shards",
+    ],
+)
 def test_every_benchmark_has_a_command(name: str) -> None:
     assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
 
