@@ -20,7 +20,7 @@ help:
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[models,face-alignment,egemaps,parquet,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,face-alignment,egemaps,parquet,hpc,dev]'
 	touch $(STAMP)
 
 demo: $(STAMP)

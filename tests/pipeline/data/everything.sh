@@ -32,8 +32,9 @@ look() {
 stop() {
     asked=1 heard=1
     look
-    # scancel tells every process of the job; the warning of the time limit only this shell.
-    case "$state" in RUNNING|'') [ -n "$child" ] && kill -TERM "$child" 2>/dev/null ;; esac
+    # scancel tells every process of the job; the warning of the time limit only this shell, and
+    # the job counts as SIGNALING while that is sent.
+    case "$state" in RUNNING|SIGNALING|'') [ -n "$child" ] && kill -TERM "$child" 2>/dev/null ;; esac
 }
 trap stop TERM
 
@@ -49,9 +50,9 @@ while heard=''; wait "$child"; code=$?; [ -n "$heard" ]; do :; done
 # never does.
 if [ -n "$asked" ] && { [ "$code" -eq 130 ] || [ "$code" -eq 143 ]; }; then
     [ -n "$state" ] || look
-    if [ "$state" = RUNNING ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
-        scontrol requeue "$task"
-    fi
+    case "$state" in RUNNING|SIGNALING)
+        [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ] || scontrol requeue "$task" ;;
+    esac
     exit "$code"
 fi
 
