@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -268,7 +269,7 @@ def _check_rows(file: h5py.File, clip: str) -> None:
 
 
 def remove_leftovers(root: Path) -> int:
-    """Delete what stopped runs left: files by their claims, and halves of index and reports.
+    """Delete what stopped runs left: files by their claims, halves of index and reports, keys.
 
     Only the store's own folder is looked through, so that it costs nothing where clips are many.
 
@@ -283,7 +284,11 @@ def remove_leftovers(root: Path) -> int:
         for folder in (root / HOUSE, root / HOUSE / "claims"):
             left = [path for path in folder.glob(".*") if is_left_over(path.name)]
             for path in left:
-                path.unlink(missing_ok=True)
+                # A folder holds the keys of a cluster's encrypted traffic.
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
             removed += len(left)
     except OSError as error:
         raise GrjcaError(

@@ -7,8 +7,8 @@ import importlib.util
 import logging
 import math
 import os
+import shutil
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -187,15 +187,19 @@ def _keys(house: Path) -> Iterator[Security]:
     new = Security.temporary()
     roles = ("scheduler", "worker", "client")
     names = ["ca_file", *(f"{role}_{what}" for role in roles for what in ("key", "cert"))]
-    prefix = ".keys-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=house, ignore_cleanup_errors=True) as kept:
+    # Named like a temporary file, after its process: those of a killed run go with the next.
+    kept = house / temporary_name()
+    kept.mkdir(mode=0o700)
+    try:
         files = {}
         for name in (f"tls_{name}" for name in names):
-            path = Path(kept, name)
+            path = kept / name
             path.touch(mode=0o600)
             path.write_text(getattr(new, name))
             files[name] = str(path)
         yield Security(require_encryption=True, **files)
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _job_class(tell: Callable[[str], None]) -> Any:

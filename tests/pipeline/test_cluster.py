@@ -25,6 +25,7 @@ from stores import arrays
 
 import grjca
 from grjca.errors import GrjcaError, UsageError
+from grjca.files import temporary_name
 from grjca.pipeline.placing import Placement
 from grjca.pipeline.slurm_jobs import SlurmJobs
 
@@ -254,3 +255,22 @@ def test_what_sbatch_says_against_it(slurm: Path, clips: Path, tmp_path: Path) -
     with pytest.raises(GrjcaError, match=r"sbatch: .*invalid partition specified: cpu") as refused:
         grjca.extract([clips], tmp_path / "store", LIGHT, placement=place)
     assert "\n" not in str(refused.value)
+
+
+def test_keys_of_a_killed_run_go_with_the_next(slurm: Path, clips: Path, tmp_path: Path) -> None:
+    (slurm / "sbatch").write_text(REFUSES)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    mine = temporary_name()
+    kept = [
+        tmp_path / "store" / ".grjca" / mine.replace(f".{os.getpid()}.", f".{pid}.")
+        for pid in (gone.pid, os.getppid())
+    ]
+    for folder in kept:
+        folder.mkdir(parents=True)
+        (folder / "tls_client_key").write_text("a key")
+    place = Placement(cluster="slurm", jobs=1, cluster_config=as_yaml(tmp_path / "c.yaml", SMALL))
+    with pytest.raises(GrjcaError, match="sbatch"):
+        grjca.extract([clips], tmp_path / "store", LIGHT, placement=place)
+    assert [folder.exists() for folder in kept] == [False, True]
+    assert not [path for path in kept[0].parent.glob(".*") if path != kept[1]]

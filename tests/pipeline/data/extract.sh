@@ -26,7 +26,9 @@ stop() {
     look
     # scancel tells every process of the job; the warning of the time limit only this shell, and
     # the job counts as SIGNALING while that is sent.
-    case "$state" in RUNNING|SIGNALING|'') [ -n "$child" ] && kill -TERM "$child" 2>/dev/null ;; esac
+    case "$state" in RUNNING|SIGNALING|'')
+        [ -n "$child" ] && kill -TERM "$child" 2>/dev/null ;;
+    esac
 }
 trap stop TERM
 
