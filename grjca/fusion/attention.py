@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grjca.fusion.by_hand import by_hand
+from grjca.fusion.joint_cpu import JointWeights, joint_attention
 from grjca.fusion.masked import zero_padding
+from grjca.fusion.normalise_cpu import normalised
 
 States = list[Tensor]
 """X^(0), X^(1), ... of one modality, each (B, T, d_m) with 0 in padding."""
@@ -26,6 +29,8 @@ def starting_states(visual: Tensor, audio: Tensor, frames: Tensor) -> tuple[Tens
         audio: (B, T, d_a) float; anything in padding.
         frames: (B, T) bool, true for real frames.
     """
+    if by_hand(visual):
+        return normalised(visual, frames), normalised(audio, frames)
     return (
         functional.normalize(zero_padding(visual, frames), dim=-1),
         functional.normalize(zero_padding(audio, frames), dim=-1),
@@ -143,6 +148,15 @@ class JointCrossAttention(nn.Module):
         Raises:
             ValueError: Keys are mixed along time and T is not ``window``.
         """
+        if self.mix_visual is not None and visual.shape[1] != self.window:
+            raise ValueError(
+                f"the dense time-mix was made for windows of {self.window} frames, "
+                f"got {visual.shape[1]}"
+            )
+        if by_hand(visual):
+            dropout = self.dropout.p if self.training else 0.0
+            scale = self._scale(visual, frames)
+            return joint_attention(visual, audio, frames, scale, dropout, self._weights())
         joint = torch.cat((visual, audio), dim=-1)
         correlation = self.dropout(self._correlate(joint, visual, audio, frames))
         to_visual, to_audio = correlation.split(self.widths, dim=1)
@@ -154,22 +168,34 @@ class JointCrossAttention(nn.Module):
     def _correlate(self, joint: Tensor, visual: Tensor, audio: Tensor, frames: Tensor) -> Tensor:
         """C_v above C_a, (B, d, d): one product over time serves both modalities."""
         query: Tensor = self.query(joint)
-        scale: float | Tensor = 1.0 / math.sqrt(joint.shape[-1])
         if self.mix_visual is None or self.mix_audio is None:
             # Keys are 0 in padding already, so the query's bias there counts for nothing.
             keys = joint.transpose(1, 2)
-            real = frames.sum(dim=1).clamp(min=1).to(joint.dtype)
-            scale = (scale * self.window / real).view(-1, 1, 1)
         else:
-            if joint.shape[1] != self.window:
-                raise ValueError(
-                    f"the dense time-mix was made for windows of {self.window} frames, "
-                    f"got {joint.shape[1]}"
-                )
             query = zero_padding(query, frames)
             mixed = (self.mix_visual(visual.mT), self.mix_audio(audio.mT))
             keys = torch.cat(mixed, dim=1)
-        return torch.bmm(keys, query).mul_(scale).tanh_()
+        return torch.bmm(keys, query).mul_(self._scale(joint, frames)).tanh_()
+
+    def _scale(self, x: Tensor, frames: Tensor) -> float | Tensor:
+        """What correlations are multiplied by, a number or (B, 1, 1)."""
+        scale = 1.0 / math.sqrt(sum(self.widths))
+        if self.mix_visual is not None:
+            return scale
+        real = frames.sum(dim=1).clamp(min=1).to(x.dtype)
+        return (scale * self.window / real).view(-1, 1, 1)
+
+    def _weights(self) -> JointWeights:
+        def parameters(*layers: nn.Linear) -> tuple[Tensor, ...]:
+            return tuple(p for layer in layers for p in (layer.weight, layer.bias))
+
+        mixes = (m for m in (self.mix_visual, self.mix_audio) if m is not None)
+        return JointWeights(
+            parameters(self.query),
+            parameters(self.value_visual, self.value_audio),
+            parameters(self.project_visual, self.project_audio),
+            parameters(*mixes),
+        )
 
     def _attend(
         self, x: Tensor, correlation: Tensor, value: nn.Linear, project: nn.Linear, frames: Tensor

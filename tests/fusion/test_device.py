@@ -155,12 +155,13 @@ def test_a_training_in_mixed_precision_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_training_is_the_same_training(tmp_path: Path) -> None:
-    # All but the last step, the making of kernels. Dropout may draw other numbers.
+    # All but the last step, the making of kernels. Dropout may draw other numbers, and gradients
+    # that are nothing but rounding (a bias before a normalisation) become Adam's full steps.
     kind = {"fusion": "grjca", "linear": "ridge", "attention_dropout": 0.0}
     compiled = Machine(torch.device("cpu"), compile=True, backend="aot_eager")
     rows = [fit(tmp_path / str(m.compile), kind, m, epochs=2).rows for m in (CPU_MACHINE, compiled)]
     plain, other = ([(row["train_loss"], row["val_ccc"]) for row in part] for part in rows)
-    np.testing.assert_allclose(other, plain, atol=1e-5)
+    np.testing.assert_allclose(other, plain, atol=1e-3)
     torch.compiler.reset()
 
 

@@ -285,7 +285,7 @@ def test_any_dimension_and_a_set_without_one_modality(
     torch.manual_seed(0)
     settings = config(
         fusion=fusion, visual_dim=visual_dim, audio_dim=audio_dim,
-        visual_channels=(3,), audio_channels=(visual_dim,),
+        visual_channels=(3,), audio_channels=(visual_dim + 1,),
     )  # fmt: skip
     made = FusionModel(settings)
     frames = torch.ones(2, 6, dtype=torch.bool)
