@@ -8,10 +8,11 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test lint types unit test-slurm fuzz format clean
+.PHONY: help demo docs test lint types unit test-slurm fuzz format clean
 
 help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
+	@echo "make docs               the documentation as pages: site/index.html"
 	@echo "make test               lint, types and all tests"
 	@echo "make lint | types | unit | format"
 	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
@@ -20,11 +21,15 @@ help:
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[models,face-alignment,egemaps,parquet,hpc,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[models,face-alignment,egemaps,parquet,hpc,docs,dev]'
 	touch $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/python -m demo $(if $(VIDEO),--video '$(VIDEO)')
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo site/index.html
 
 test: lint types unit
 
@@ -52,4 +57,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf demo-run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo-run site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

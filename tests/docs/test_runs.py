@@ -1,0 +1,115 @@
+"""What README and tutorial tell to type works, block after block, on a smaller made set."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from blocks import PAGES, ROOT, Block, blocks, lines, words
+from click.testing import CliRunner
+
+from demo.clips import build_clips
+from grjca.cli import main
+from grjca.stages.onnx_visual import OnnxVisual, OnnxVisualConfig
+
+RUN = (ROOT / "README.md", ROOT / "docs/tutorial.md")
+SHOWN = {"text", "csv", "yaml", "bibtex"}
+"""Languages of blocks that show something and are nothing to type."""
+
+SMALLER = {"demo.make talks": "demo.make talks --quick", "unseen24": "unseen04"}
+"""What is typed for what a page says, so that six clips are made and not thirty-two."""
+
+ONE_WORKER = ("extract", "predict")
+"""Commands that get ``--workers 1``: starting processes would take longer than these clips do."""
+
+
+def type_in(line: str) -> None:
+    """Do a line of a shell: ``grjca`` alone in this process, everything else in a shell."""
+    commands = words(line)
+    if not commands:
+        return
+    (name, *arguments), *others = commands
+    if name == "grjca" and not others:
+        found = [sorted(glob.glob(word)) or [word] for word in arguments]
+        arguments = list(itertools.chain.from_iterable(found))
+        if arguments[0] in ONE_WORKER:
+            arguments += ["--workers", "1"]
+        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+        return
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(
+        ["bash", "-c", line],
+        check=True, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def follow(page: Path) -> None:
+    """Do everything that a page tells to do, in order, where this process stands."""
+    for block in blocks(page):
+        if block.reason is not None or block.language in SHOWN:
+            continue
+        text = block.text
+        for full, small in SMALLER.items():
+            text = text.replace(full, small)
+        if block.language == "python":
+            code = compile(text, str(block), "exec")
+            exec(code, {"__name__": "__main__"})  # noqa: S102 - our own page
+        else:
+            assert block.language == "bash", f"{block}: neither to be run nor to be looked at"
+            for line in lines(text):
+                type_in(line)
+
+
+@pytest.mark.slow
+def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = build_clips(tmp_path / "made", seed=3407, quick=True)
+    for clip in made.train[:3]:
+        (tmp_path / "videos" / clip).parent.mkdir(parents=True)
+        shutil.move(made.clips / clip, tmp_path / "videos" / clip)
+    shutil.move(made.labels, tmp_path / "labels.csv")
+    shutil.move(made.clips / made.unseen[0], tmp_path / "new.mp4")
+    monkeypatch.chdir(tmp_path)
+    follow(ROOT / "README.md")
+    assert Path("predictions/new.mp4.csv").is_file()
+    assert Path("predictions/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_tutorial_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    follow(ROOT / "docs/tutorial.md")
+    assert [path.name for path in tmp_path.iterdir()] == [], "the last line cleans up"
+
+
+def test_the_page_on_onnx_makes_a_model_that_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = {block.language: block.text for block in blocks(ROOT / "docs/howto/onnx.md")}
+    exec(compile(found["python"], "onnx.md", "exec"), {})  # noqa: S102 - our own page
+    Path("face.yaml").write_text(found["yaml"])
+    network = OnnxVisual(OnnxVisualConfig(file="face.onnx"))
+    assert network.dim == 64
+    assert network.name == "onnx:face"
+
+
+def _all(language: str) -> list[Block]:
+    return [block for page in PAGES for block in blocks(page) if block.language == language]
+
+
+@pytest.mark.parametrize("block", _all("python"), ids=str)
+def test_python_on_a_page_is_python(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("block", _all("yaml"), ids=str)
+def test_yaml_on_a_page_is_yaml(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
