@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import click
@@ -32,7 +33,7 @@ def _commands(group: click.Group, context: click.Context, level: int) -> Iterato
         rows = [
             record
             for parameter in command.get_params(inner)
-            if (record := parameter.get_help_record(inner)) is not None
+            if (record := parameter.get_help_record(inner)) is not None and record[1]
         ]
         if rows:
             yield "| option | |\n|---|---|"
@@ -49,10 +50,11 @@ def _prose(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text whose brackets are neither tags nor links."""
+    """Text whose brackets are neither tags nor links, and whose pages are links."""
     for sign, shown in (("<", "&lt;"), (">", "&gt;"), ("[", "&#91;"), ("]", "&#93;")):
         text = text.replace(sign, shown)
-    return text
+    # Help names pages by their files.
+    return re.sub(r"\bdocs/(\w+)\.md", r"[\1](../\1.md)", text)
 
 
 def _cell(text: str) -> str:

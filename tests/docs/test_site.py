@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -101,6 +102,29 @@ def test_formulas_are_drawn_without_a_script(site: Path) -> None:
     assert looked_at(site / "model.html").formulas > 40
     assert "\\(" not in page
     assert "\\frac" not in page
+
+
+@pytest.mark.slow
+def test_a_page_from_the_disk_can_be_searched(site: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    said: list[str] = []
+    asked: set[str] = set()
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        page = browser.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
+        page.goto((site / "index.html").as_uri())
+        page.click("input.md-search__input")
+        page.keyboard.type("label-delay")
+        page.wait_for_selector(".md-search-result__item a[href*='training.html']", timeout=20_000)
+        browser.close()
+    assert said == []
+    assert asked <= {"file", "data"}
 
 
 def test_the_citation_names_this_version() -> None:
