@@ -182,6 +182,8 @@ class JointCrossAttention(nn.Module):
         scale = 1.0 / math.sqrt(sum(self.widths))
         if self.mix_visual is not None:
             return scale
+        if by_hand(x) and bool(frames.all()):
+            return scale * self.window / frames.shape[1]
         real = frames.sum(dim=1).clamp(min=1).to(x.dtype)
         return (scale * self.window / real).view(-1, 1, 1)
 

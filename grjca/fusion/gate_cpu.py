@@ -1,4 +1,4 @@
-"""A gate's weighted sum on a CPU, with a backward pass written by hand."""
+"""A gate on a CPU, with a backward pass written by hand."""
 
 from __future__ import annotations
 
@@ -10,40 +10,71 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def weighted_sum(weights: Tensor, candidates: Sequence[Tensor]) -> Tensor:
-    """ReLU(sum_i w[i] X^(i)).
+def tempered_gate(
+    chooser: Tensor, candidates: Sequence[Tensor], weight: Tensor, bias: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Choose: w = softmax((X G + g) / tau), out = ReLU(sum_i w[i] X^(i)).
 
     Args:
-        weights: (B, T, n) float.
-        candidates: n tensors (B, T, d_m) float.
+        chooser: X, (B, T, d_m) float.
+        candidates: X^(i), n tensors (B, T, d_m) float.
+        weight: G, (n, d_m).
+        bias: g, (n,).
+        temperature: tau.
 
     Returns:
-        (B, T, d_m).
+        The gated features (B, T, d_m) and the weights (B, T, n).
     """
-    out: Tensor = _WeightedSum.apply(weights, *candidates)
+    out: tuple[Tensor, Tensor] = _TemperedGate.apply(
+        temperature, weight, bias, chooser, *candidates
+    )
     return out
 
 
-class _WeightedSum(torch.autograd.Function):
+class _TemperedGate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, *candidates: Tensor) -> Tensor:
-        total = candidates[0] * weights[..., :1]
+    def forward(
+        ctx: Any,
+        temperature: float,
+        weight: Tensor,
+        bias: Tensor,
+        chooser: Tensor,
+        *candidates: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        flat = chooser.reshape(-1, chooser.shape[-1])
+        scaled = weight / temperature
+        scores = torch.addmm(bias / temperature, flat, scaled.t())
+        shares = torch.softmax(scores, dim=-1).view(*chooser.shape[:-1], -1)
+        total = candidates[0] * shares[..., :1]
         for i, candidate in enumerate(candidates[1:], start=1):
-            total.addcmul_(candidate, weights[..., i : i + 1])
+            total.addcmul_(candidate, shares[..., i : i + 1])
         total.clamp_(min=0)
-        ctx.save_for_backward(weights, total, *candidates)
-        return total
+        ctx.save_for_backward(scaled, chooser, shares, total, *candidates)
+        ctx.temperature = temperature
+        ctx.last_chooses = chooser is candidates[-1]
+        return total, shares
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, ...]:
-        weights, total, *candidates = ctx.saved_tensors
+    def backward(ctx: Any, outer: Tensor, outer_shares: Tensor) -> tuple[Tensor | None, ...]:
+        scaled, chooser, shares, total, *candidates = ctx.saved_tensors
         d_total = torch.ops.aten.threshold_backward(outer, total, 0)
-        d_weights = torch.empty_like(weights)
+        d_shares = torch.empty_like(shares)
         d_candidates = []
         for i, candidate in enumerate(candidates):
             # The product lies where the candidate's own gradient goes next.
             product = d_total * candidate
-            torch.sum(product, -1, out=d_weights[..., i])
-            d_candidates.append(torch.mul(d_total, weights[..., i : i + 1], out=product))
-        return d_weights, *d_candidates
+            torch.sum(product, -1, out=d_shares[..., i])
+            d_candidates.append(torch.mul(d_total, shares[..., i : i + 1], out=product))
+        d_shares.add_(outer_shares)
+        d_scores = torch.ops.aten._softmax_backward_data(d_shares, shares, -1, shares.dtype)
+        d_scores = d_scores.view(-1, shares.shape[-1])
+        flat = chooser.reshape(-1, chooser.shape[-1])
+        d_weight = torch.mm(d_scores.t(), flat).div_(ctx.temperature)
+        d_bias = d_scores.sum(0).div_(ctx.temperature)
+        d_chooser = None
+        if ctx.last_chooses:
+            d_candidates[-1].view(flat.shape).addmm_(d_scores, scaled)
+        else:
+            d_chooser = torch.mm(d_scores, scaled).view(chooser.shape)
+        return None, d_weight, d_bias, d_chooser, *d_candidates

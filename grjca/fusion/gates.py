@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from grjca.fusion.by_hand import by_hand
-from grjca.fusion.gate_cpu import weighted_sum
+from grjca.fusion.gate_cpu import tempered_gate
 
 
 class TemperedGate(nn.Module):
@@ -47,6 +47,9 @@ class TemperedGate(nn.Module):
             raise ValueError(
                 f"this gate chooses between {self.score.out_features}, got {len(candidates)}"
             )
+        if self.fixed is None and by_hand(chooser):
+            score = self.score
+            return tempered_gate(chooser, candidates, score.weight, score.bias, self.temperature)
         if self.fixed is None:
             # A low temperature makes much of bfloat16's rounding: full precision here.
             with torch.autocast(chooser.device.type, enabled=False):
@@ -54,8 +57,6 @@ class TemperedGate(nn.Module):
                 weights = torch.softmax(scores / self.temperature, dim=-1)
         else:
             weights = self.fixed.to(chooser).expand(*chooser.shape[:-1], -1)
-        if by_hand(candidates[0]):
-            return weighted_sum(weights, candidates), weights
         total = candidates[0] * weights[..., :1]
         for i, candidate in enumerate(candidates[1:], start=1):
             total = torch.addcmul(total, candidate, weights[..., i : i + 1])

@@ -85,9 +85,17 @@ class _JointAttention(torch.autograd.Function):
         rows = batch * length
         real = frames.unsqueeze(-1).to(joint.dtype)
         padded = not bool(frames.all())
-        weight = real * scale
+        # Where it is one number the small weights take it, and else each row.
+        rescale = None
+        if isinstance(scale, Tensor):
+            rescale = real * scale
+        else:
+            rescale = real if padded else None
+            query_weight, query_bias = query_weight * scale, query_bias * scale
         query = torch.addmm(query_bias, joint.view(rows, width), query_weight.t())
-        query = query.view(joint.shape).mul_(weight)
+        query = query.view(joint.shape)
+        if rescale is not None:
+            query.mul_(rescale)
         keys = _mixed(visual, audio, mixes) if mixes else joint
         correlation = torch.bmm(keys.mT, query).tanh_()
         factor, slope = 1.0, None
@@ -115,17 +123,18 @@ class _JointAttention(torch.autograd.Function):
             saved += [value, attended, added, value_weight, project_weight]
             first = last
         ctx.save_for_backward(
-            frames, weight, joint, query, keys, correlation, slope, query_weight, *saved, *mixes
+            frames, rescale, joint, query, keys, correlation, slope, query_weight, *saved, *mixes
         )
         ctx.widths = visual.shape[-1], audio.shape[-1]
         ctx.factor = factor
+        ctx.scale = 1.0 if isinstance(scale, Tensor) else scale
         ctx.padded = padded
         return out[0], out[1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        frames, weight, joint, query, keys, correlation, slope, query_weight, *rest = (
+        frames, rescale, joint, query, keys, correlation, slope, query_weight, *rest = (
             ctx.saved_tensors
         )
         parts, mixes = (rest[:5], rest[5:10]), rest[10:]
@@ -161,8 +170,11 @@ class _JointAttention(torch.autograd.Function):
             )
         else:
             d_correlation.mul_(slope)
-        d_query = torch.bmm(keys, d_correlation).mul_(weight).view(rows, width)
-        d_query_weight = torch.mm(d_query.t(), joint.view(rows, width))
+        d_query = torch.bmm(keys, d_correlation)
+        if rescale is not None:
+            d_query.mul_(rescale)
+        d_query = d_query.view(rows, width)
+        d_query_weight = torch.mm(d_query.t(), joint.view(rows, width)).mul_(ctx.scale)
         d_joint = torch.mm(d_query, query_weight)
         d_mixes: list[Tensor] = []
         if mixes:
@@ -179,7 +191,7 @@ class _JointAttention(torch.autograd.Function):
             side = d_joint[:, own].addmm_(d_value, value_weight)
             d_inputs.append(side.view(g.shape).add(g))
         return (
-            *d_inputs, None, None, None, d_query_weight, d_query.sum(0), *d_values,
+            *d_inputs, None, None, None, d_query_weight, d_query.sum(0).mul_(ctx.scale), *d_values,
             *d_projections, *d_mixes,
         )  # fmt: skip
 
