@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from grjca.fusion.kernels import gate_kernels
-from grjca.fusion.kernels.tiles import power_of_two
-
-_ELEMENTS = 4096
-"""Elements of a tile of rows."""
+from grjca.fusion.kernels.tiles import ROW_ELEMENTS, power_of_two
 
 _PROGRAMS = 1024
 """At most this many programs sum up gradients of the gate's own parameters."""
@@ -138,7 +135,7 @@ def _sizes(chooser: Tensor, candidates: Sequence[Tensor]) -> tuple[int, int, int
 
 def _tile(width: int) -> tuple[int, int]:
     columns = power_of_two(width)
-    return max(_ELEMENTS // columns, 1), columns
+    return max(ROW_ELEMENTS // columns, 1), columns
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

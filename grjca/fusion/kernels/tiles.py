@@ -7,8 +7,8 @@ import torch
 PROGRAMS = 128
 """Fewer programs than this leave multiprocessors of a large GPU idle."""
 
-_ELEMENTS = 4096
-"""Elements of a tile of rows."""
+ROW_ELEMENTS = 2048
+"""Elements of a tile of rows: with twice as many, the gate's gradient spills registers."""
 
 
 def power_of_two(n: int) -> int:
@@ -37,7 +37,7 @@ def tiles(rows: int, columns: int, others: int) -> tuple[int, int, int, int]:
 def row_tiles(rows: int, width: int) -> tuple[int, int, tuple[int, int]]:
     """Rows and columns of a tile for passes over rows, and the tiles along each."""
     columns = min(max(power_of_two(width), 4), 256)
-    height = _ELEMENTS // columns
+    height = ROW_ELEMENTS // columns
     return height, columns, (-(-rows // height), -(-width // columns))
 
 

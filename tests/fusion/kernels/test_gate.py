@@ -58,7 +58,7 @@ def test_any_sizes(shape: tuple[int, int, int], count: int, temperature: float) 
 
 def test_many_tiles_per_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "_PROGRAMS", 2)
-    monkeypatch.setattr(gate_module, "_ELEMENTS", 64)
+    monkeypatch.setattr(gate_module, "ROW_ELEMENTS", 64)
     compare(inputs((3, 17, 12), 3), 0.1)
 
 
