@@ -42,14 +42,13 @@ class _TemperedGate(torch.autograd.Function):
         *candidates: Tensor,
     ) -> tuple[Tensor, Tensor]:
         flat = chooser.reshape(-1, chooser.shape[-1])
-        scaled = weight / temperature
-        scores = torch.addmm(bias / temperature, flat, scaled.t())
+        scores = torch.addmm(bias, flat, weight.t()).div_(temperature)
         shares = torch.softmax(scores, dim=-1).view(*chooser.shape[:-1], -1)
         total = candidates[0] * shares[..., :1]
         for i, candidate in enumerate(candidates[1:], start=1):
             total.addcmul_(candidate, shares[..., i : i + 1])
         total.clamp_(min=0)
-        ctx.save_for_backward(scaled, chooser, shares, total, *candidates)
+        ctx.save_for_backward(weight, chooser, shares, total, *candidates)
         ctx.temperature = temperature
         ctx.last_chooses = chooser is candidates[-1]
         return total, shares
@@ -57,7 +56,7 @@ class _TemperedGate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: Tensor, outer_shares: Tensor) -> tuple[Tensor | None, ...]:
-        scaled, chooser, shares, total, *candidates = ctx.saved_tensors
+        weight, chooser, shares, total, *candidates = ctx.saved_tensors
         d_total = torch.ops.aten.threshold_backward(outer, total, 0)
         d_shares = torch.empty_like(shares)
         d_candidates = []
@@ -68,13 +67,13 @@ class _TemperedGate(torch.autograd.Function):
             d_candidates.append(torch.mul(d_total, shares[..., i : i + 1], out=product))
         d_shares.add_(outer_shares)
         d_scores = torch.ops.aten._softmax_backward_data(d_shares, shares, -1, shares.dtype)
-        d_scores = d_scores.view(-1, shares.shape[-1])
+        d_scores = d_scores.view(-1, shares.shape[-1]).div_(ctx.temperature)
         flat = chooser.reshape(-1, chooser.shape[-1])
-        d_weight = torch.mm(d_scores.t(), flat).div_(ctx.temperature)
-        d_bias = d_scores.sum(0).div_(ctx.temperature)
+        d_weight = torch.mm(d_scores.t(), flat)
+        d_bias = d_scores.sum(0)
         d_chooser = None
         if ctx.last_chooses:
-            d_candidates[-1].view(flat.shape).addmm_(d_scores, scaled)
+            d_candidates[-1].view(flat.shape).addmm_(d_scores, weight)
         else:
-            d_chooser = torch.mm(d_scores, scaled).view(chooser.shape)
+            d_chooser = torch.mm(d_scores, weight).view(chooser.shape)
         return None, d_weight, d_bias, d_chooser, *d_candidates

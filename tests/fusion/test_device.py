@@ -161,7 +161,7 @@ def test_a_compiled_training_is_the_same_training(tmp_path: Path) -> None:
     compiled = Machine(torch.device("cpu"), compile=True, backend="aot_eager")
     rows = [fit(tmp_path / str(m.compile), kind, m, epochs=2).rows for m in (CPU_MACHINE, compiled)]
     plain, other = ([(row["train_loss"], row["val_ccc"]) for row in part] for part in rows)
-    np.testing.assert_allclose(other, plain, atol=1e-3)
+    np.testing.assert_allclose(other, plain, atol=5e-3)
     torch.compiler.reset()
 
 
