@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from blocks import PAGES, ROOT, Block, blocks, lines, words
 from click.testing import CliRunner
 
+import grjca
 from demo.clips import build_clips
 from grjca.cli import main
 from grjca.stages.onnx_visual import OnnxVisual, OnnxVisualConfig
@@ -87,6 +89,34 @@ def test_the_tutorial_can_be_followed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     follow(ROOT / "docs/tutorial.md")
     assert [path.name for path in tmp_path.iterdir()] == [], "the last line cleans up"
+
+
+def test_the_page_on_imported_features_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/howto/imported.md"
+    rng = np.random.default_rng(3407)
+    labels = ["clip,frame,valence,arousal,subject"]
+    for folder in ("openface", "wav2vec"):
+        Path(folder).mkdir()
+    for number, clip in enumerate("ab"):
+        rows = rng.normal(size=(120, 4))
+        table = [f"{i + 1},{i / 30:.4f},{a:.4f},{b:.4f}" for i, (a, b, *_) in enumerate(rows)]
+        header = "frame, timestamp, AU01_r, AU02_r"
+        Path(f"openface/{clip}.csv").write_text("\n".join([header, *table]) + "\n")
+        np.save(f"wav2vec/{clip}.npy", rows[:, 2:])
+        shown = np.tanh(rows[:, ::2])
+        labels += [f"{clip}.mp4,{i},{v:.4f},{a:.4f},p{number}" for i, (v, a) in enumerate(shown)]
+    Path("labels.csv").write_text("\n".join(labels) + "\n")
+    (manifest,) = [block.text for block in blocks(page) if block.language == "csv"]
+    Path("lab.csv").write_text(manifest)
+    follow(page)
+    found = grjca.FeatureStore("features").read("a.mp4", visual="au", audio="wav2vec")
+    assert found.visual.shape == found.audio.shape == (120, 2)
+    answer = CliRunner().invoke(main, ["predict", "a.mp4", "--checkpoint", "run", "--out", "no"])
+    assert answer.exit_code != 0
+    assert "import" in answer.output
 
 
 def test_the_page_on_onnx_makes_a_model_that_is_taken(
