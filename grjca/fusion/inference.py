@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from grjca.fusion.data import ClipSequence, collate
+from grjca.fusion.data import Batch, ClipSequence, Window, collate
 from grjca.fusion.model import FusionModel
+from grjca.fusion.prefetch import ahead
 from grjca.fusion.windows import windows
 
 
@@ -42,7 +44,7 @@ def predict_rows(
     """Predict clips at the model's rate, windows of several clips in one batch.
 
     Each row gets the mean over the windows that cover it. Features are read a batch of windows at
-    a time.
+    a time, the next while the model works on one.
 
     Args:
         model: The model, on whatever device; it runs in evaluation mode and is left in the mode it
@@ -71,16 +73,21 @@ def predict_rows(
         for start, stop in windows(len(own), window, hop)
     ]
     device = next(model.parameters()).device
+
+    def read_windows(chunk: list[tuple[int, int, int]]) -> tuple[list[Window], Batch]:
+        read = [sequences[number].window(start, stop) for number, start, stop in chunk]
+        # A dense time-mix takes whole windows only.
+        length = window if config.time_mix == "dense" else max(map(len, read))
+        return read, collate(read, length)
+
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            for first in range(0, len(ranges), batch):
-                chunk = ranges[first : first + batch]
-                read = [sequences[number].window(start, stop) for number, start, stop in chunk]
-                # A dense time-mix takes whole windows only.
-                length = window if config.time_mix == "dense" else max(map(len, read))
-                output = model(*collate(read, length).to(device).arguments)
+            chunks = [ranges[i : i + batch] for i in range(0, len(ranges), batch)]
+            made = ahead(partial(read_windows, chunk) for chunk in chunks)
+            for chunk, (read, inputs) in zip(chunks, made, strict=True):
+                output = model(*inputs.to(device).arguments)
                 predicted = output.prediction.double().cpu().numpy()
                 weights = {n: g.double().cpu().numpy() for n, g in output.gates.items() if gates}
                 for i, (number, start, stop) in enumerate(chunk):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grjca.fusion.data import Batch, collate, pad
 from grjca.fusion.dataset import LabelledClip
+from grjca.fusion.prefetch import ahead
 from grjca.fusion.windows import windows
 
 
@@ -115,13 +116,8 @@ class WindowSet:
                 return batch.pinned()
 
         starts = range(first * size, len(numbers), size)
-        with ThreadPoolExecutor(1, "windows") as reader:
-            coming = [reader.submit(read, start) for start in starts[:1]]
-            for i in range(len(starts)):
-                batch = coming.pop().result()
-                if i + 1 < len(starts):
-                    coming.append(reader.submit(read, starts[i + 1]))
-                yield batch.to(device)
+        for batch in ahead(partial(read, start) for start in starts):
+            yield batch.to(device)
 
 
 def pool(prediction: Tensor, inputs: Batch) -> Tensor:
