@@ -39,6 +39,8 @@ def _commands(group: click.Group, context: click.Context, level: int) -> Iterato
             yield "| option | |\n|---|---|"
             yield from (f"| `{_cell(option)}` | {_cell(_plain(text))} |" for option, text in rows)
             yield ""
+        if command.epilog:
+            yield f"{_prose(command.epilog)}\n"
         if isinstance(command, click.Group):
             yield from _commands(command, inner, level + 1)
 
