@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grjca.api import PredictResult, predict, train
+    from grjca.api import train
     from grjca.cache.store import FeatureStore
     from grjca.errors import GrjcaError, UsageError
     from grjca.evaluation.run import evaluate, submit
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
     from grjca.fusion.train_config import TrainConfig
     from grjca.pipeline.batch import extract
     from grjca.pipeline.config import ExtractConfig
+    from grjca.predicting import PredictResult, ReportConfig, predict
+    from grjca.reporting import MakeResult, make_report
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "extract": "grjca.pipeline.batch",
     "train": "grjca.api",
-    "predict": "grjca.api",
+    "predict": "grjca.predicting",
+    "make_report": "grjca.reporting",
     "evaluate": "grjca.evaluation.run",
     "submit": "grjca.evaluation.run",
-    "PredictResult": "grjca.api",
+    "PredictResult": "grjca.predicting",
+    "ReportConfig": "grjca.predicting",
+    "MakeResult": "grjca.reporting",
     "import_features": "grjca.exchange",
     "export_features": "grjca.exchange",
     "FeatureStore": "grjca.cache.store",
@@ -55,13 +60,16 @@ __all__ = [
     "FusionConfig",
     "FusionModel",
     "GrjcaError",
+    "MakeResult",
     "PredictResult",
+    "ReportConfig",
     "TrainConfig",
     "UsageError",
     "evaluate",
     "export_features",
     "extract",
     "import_features",
+    "make_report",
     "predict",
     "submit",
     "train",

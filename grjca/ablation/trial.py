@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -217,6 +218,8 @@ def _trained(bench: Bench, trial: Trial, folder: Path) -> TrainResult:
 def run_ensemble(bench: Bench, members: Sequence[Trial]) -> TrialScore:
     """Test the mean of the predictions of trainings that differ in the seed alone.
 
+    One that was tested before is read, unless it was of other seeds.
+
     Args:
         bench: What trials share.
         members: Trials that are finished.
@@ -228,9 +231,10 @@ def run_ensemble(bench: Bench, members: Sequence[Trial]) -> TrialScore:
     path = bench.out / f"runs/{first.variant}/ensemble/fold-{first.fold}" / SCORE
     plan = hashlib.sha256("".join(bench.plan(member) for member in members).encode()).hexdigest()
     features = bench.features(first)
-    known = _fitting(bench, path, plan, features) if path.exists() else None
-    if known is not None:
-        return known
+    if path.exists():
+        # Its members fit: what does not is of other seeds, or older than one of them.
+        with contextlib.suppress(UsageError):
+            return read_score(path, plan, features)
     folders = [bench.out / member.folder for member in members]
     score = TrialScore(first, _ccc(_tested(bench, first, folders, gates=False)), {}, {})
     _write(path, score, plan, features)

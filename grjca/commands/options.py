@@ -15,6 +15,7 @@ from grjca.stages.catalog import CATALOG, Kind, names, takes_file
 if TYPE_CHECKING:
     from grjca.pipeline.parts import Part
     from grjca.pipeline.placing import Placement
+    from grjca.reporting import MakeResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -197,3 +198,19 @@ def print_failures(errors: Sequence[dict[str, str] | None]) -> None:
     for error in errors:
         if error is not None:
             click.echo(f"error: {error['message']}", err=True)
+
+
+def print_report(made: MakeResult) -> bool:
+    """Where a report lies, what it lacks and what could not be shown.
+
+    Returns:
+        Whether something could not be shown.
+    """
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    for error in made.failed:
+        click.echo(f"error: {error}", err=True)
+    count = f"  {len(made.pages)} clips" if len(made.pages) > 1 else ""
+    if made.pages or not made.failed:
+        click.echo(f"{made.out}{count}")
+    return bool(made.failed)

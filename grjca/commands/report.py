@@ -57,11 +57,5 @@ def report(
     from grjca.reporting import make_report
 
     made = make_report(source, faces=not no_faces, progress=not quiet, **given)
-    for note in made.notes:
-        click.echo(f"note: {note}", err=True)
-    for error in made.failed:
-        click.echo(f"error: {error}", err=True)
-    count = f"  {len(made.pages)} clips" if len(made.pages) > 1 else ""
-    click.echo(f"{made.out}{count}")
-    if made.failed:
+    if options.print_report(made):
         ctx.exit(1)

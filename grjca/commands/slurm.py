@@ -118,6 +118,9 @@ def _parsed(command: str, arguments: list[str]) -> click.Context:
         raise _refused(command, "it is not said of which clips", "Name them, or a --manifest.")
     if command == "predict" and params["store"] is None:
         raise _refused("--store", "a task that is stopped would lose its features", "Name one.")
+    if params.get("with_report"):
+        raise _refused("--report", "tasks would write over each other's page",
+                       "Leave it out; make it when all are done, with: grjca report.")  # fmt: skip
     for path in paths:
         if not Path(path.removeprefix("@")).exists():
             raise _refused(path, "no such file or folder", "Correct the path.")

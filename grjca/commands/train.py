@@ -84,6 +84,7 @@ _DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align", "all
     help="Start from the weights of this run or checkpoint, with its model's settings.",
 )  # fmt: skip
 @setting
+@click.option("--no-report", is_flag=True, help="Do not write report.html.")
 @click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard as well.")
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, or start it if there is none."
@@ -100,6 +101,7 @@ def train(
     modality: str | None,
     pairs: tuple[Pair, ...],
     init: Path | None,
+    no_report: bool,
     tensorboard: bool,
     resume: bool,
     overwrite: bool,
@@ -126,22 +128,19 @@ def train(
         model={**({} if fusion is None else {"fusion": fusion}), **single.model},
         config={**asked, **single.train}, data=data,
         init=init, find_delay=find_delay, overwrite=overwrite, resume=resume,
-        tensorboard=tensorboard,
+        tensorboard=tensorboard, report=not no_report,
         progress=not quiet,
     )  # fmt: skip
-    _print_training(result)
+    _print_training(result, report=not no_report)
 
 
-def _print_training(result: TrainResult) -> None:
+def _print_training(result: TrainResult, *, report: bool) -> None:
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result.best_ccc.items())
     click.echo(f"best epoch {result.best_epoch} of {len(result.rows)}: validation CCC {reached}")
     for note in result.notes:
         click.echo(f"note: {note}")
-    for name in (
-        "model.safetensors",
-        "last.safetensors",
-        "metrics.csv",
-        "config.yaml",
-        "curves.png",
-    ):
+    names = ["model.safetensors", "last.safetensors", "metrics.csv", "config.yaml", "curves.png"]
+    if report and (result.out / "report.html").exists():
+        names.append("report.html")
+    for name in names:
         click.echo(f"  {result.out / name}")

@@ -97,7 +97,46 @@ def make_report(
     if evaluation is not None:
         raise UsageError("report", given, "an evaluation with the report of predictions",
                          "It is for the report of a RUN folder.")  # fmt: skip
-    tables = find_tables(given)
+    return report_clips(
+        find_tables(given), page, videos=videos, labels=labels, store=store, embed=embed,
+        faces=faces, align=align, label_delay=label_delay, title=given.resolve().name,
+        progress=progress,
+    )  # fmt: skip
+
+
+def report_clips(
+    tables: Mapping[str, Path],
+    page: Path,
+    *,
+    title: str,
+    videos: str | Path | Mapping[str, Played] | None = None,
+    labels: str | Path | None = None,
+    store: str | Path | None = None,
+    embed: bool = False,
+    faces: bool = True,
+    align: Align = "error",
+    label_delay: float = 0.0,
+    progress: bool = False,
+) -> MakeResult:
+    """Make the pages of clips whose tables are known; else as :func:`make_report`.
+
+    Args:
+        tables: The predictions by clip, at least one.
+        page: The page of the only clip, or the index.
+        title: What the clips are together.
+        videos: As for ``make_report``, as are the others.
+        labels: Annotations.
+        store: The feature store.
+        embed: Put the videos into the pages.
+        faces: Show the face along the time axis.
+        align: What to do about labels that do not match the frames.
+        label_delay: Seconds by which the annotations lag behind the clip.
+        progress: Draw a progress bar on standard error.
+
+    Raises:
+        GrjcaError: Labels that cannot be read, a page that cannot be written, or none of the
+            clips can be shown.
+    """
     features = _store(store) if store is not None else None
     reports = ClipReports(
         page.parent,
@@ -110,7 +149,7 @@ def make_report(
         reports.note("no faces: they come from the feature store; name it with --store")
     if videos is None:
         reports.note("no videos: name their folder with --videos")
-    written = clip_pages(reports, tables, page, given.resolve().name, progress=progress)
+    written = clip_pages(reports, tables, page, title, progress=progress)
     return MakeResult(page, written, tuple(reports.failed), tuple(reports.notes))
 
 

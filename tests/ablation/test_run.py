@@ -130,6 +130,16 @@ def test_more_seeds_go_over_what_is_there(made: MadeSet, tmp_path: Path) -> None
     first = table(tmp_path)
     run(made, tmp_path, seeds=2)
     assert table(tmp_path)[:3] == first
+    # The mean over two seeds is of no use where three are asked for: it is made again.
+    score = tmp_path / "runs/grjca/ensemble/fold-0" / SCORE
+    two, plan = read_score(score), json.loads(score.read_text())["plan"]
+    found = run(made, tmp_path, seeds=3)
+    assert json.loads(score.read_text())["plan"] != plan
+    assert read_score(score).ccc != two.ccc
+    assert len(found.scores) == 9
+    when = score.stat().st_mtime_ns
+    run(made, tmp_path, seeds=3)
+    assert score.stat().st_mtime_ns == when
 
 
 def test_other_settings_in_the_same_folder_are_refused(made: MadeSet, tmp_path: Path) -> None:
