@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from media_makers import make_clip
 from page_makers import HOSTILE, page, wave, write_tables
 
+from grjca.cli import main
 from grjca.reporting import make_report
 from grjca.stages.probe import probe
 from grjca.stages.video import frame_times
@@ -263,6 +265,36 @@ def test_a_real_clip_plays_beside_its_predictions(tab: Tab, media: Path, tmp_pat
         assert shown_at(page)[0] == pytest.approx(
             (seconds - times[0]) / (end - times[0]), abs=0.004
         )
+    tab.check()
+
+
+def test_the_page_that_predict_writes_opens(tab: Tab, media: Path, tmp_path: Path) -> None:
+    """From a real clip to its page by the commands alone."""
+    short = media / "av/lrs_demo_0p9s.mp4"
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(short, tmp_path / "clips" / name)
+    lines = [f"{name}.mp4,{i},{i / 20},{-i / 20}" for name in "ab" for i in range(20)]
+    (tmp_path / "l.csv").write_text("\n".join(["clip,frame,valence,arousal", *lines]))
+    store, run, out = (str(tmp_path / name) for name in ("store", "run", "out"))
+    for words in (
+        ["extract", str(tmp_path / "clips"), "--store", store, "--visual", "hog", "--audio",
+         "logmel", "--workers", "1", "--quiet"],
+        ["train", "--store", store, "--labels", str(tmp_path / "l.csv"), "--out", run,
+         "--val", "b.mp4", "--epochs", "1", "--quiet"],
+        ["predict", str(short), "--checkpoint", run, "--out", out, "--report", "--workers", "1",
+         "--quiet"],
+    ):  # fmt: skip
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+    page = tab.open(Path(out) / "report.html")
+    ready(page)
+    assert page.text_content("h1") == short.name
+    seek(page, 0.5)
+    assert "frame 12" in page.text_content("#state")
+    assert len(page.query_selector_all("#faces button")) > 10
+    page = tab.open(Path(run) / "report.html")
+    assert len(page.query_selector_all("canvas")) >= 2
     tab.check()
 
 
