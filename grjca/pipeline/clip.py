@@ -7,7 +7,7 @@ import math
 import time as clock
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from grjca.cache.writer import ClipWriter
 from grjca.errors import GrjcaError
 from grjca.pipeline import crops
 from grjca.pipeline.config import Components
+from grjca.pipeline.early import EarlyFaces
 from grjca.pipeline.outcome import ClipOutcome
 from grjca.pipeline.pictures import Media
 from grjca.pipeline.plan import ClipTask, check_content, lacking, read_source, stored_clips
 from grjca.pipeline.sightings import Seen, look, temporary_log
 from grjca.pipeline.sound import embed_sound
+from grjca.stages.face_rows import FaceRows
 from grjca.stages.types import SOUND_ONLY_RATE, FaceBatch
 
 ROWS_AT_ONCE = 4096
@@ -179,16 +181,27 @@ class _ClipRun:
         self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]
     ) -> tuple[NDArray[np.float64], list[ClipWriter]]:
         """Find out who is seen, then write their faces and embeddings."""
-        with temporary_log() as log:
+        with temporary_log() as log, temporary_log() as embeddings:
+            early = self._early(embeddings)
             choice = self.recipe.faces["choice"]
-            seen = look(self.media, self.components, choice, log, self.progress)
+            seen = look(self.media, self.components, choice, log, early, self.progress)
             if seen.left_out:
                 self.warnings.append(f"{seen.left_out} more people were left out")
             writers = open_writers(self._names(len(seen.people)))
             self._write_times(writers, seen)
             visual = self.components.visual
-            self._embed(writers, crops.of_seen(self.media, seen, visual.template, visual.crop_size))
+            if early is not None and early.complete:
+                self._write_early(writers, early, seen)
+            else:
+                found = crops.of_seen(self.media, seen, visual.template, visual.crop_size)
+                self._embed(writers, found)
         return seen.time, writers
+
+    def _early(self, log: IO[bytes]) -> EarlyFaces | None:
+        """What embeds faces as they are found; None where crops are wanted, or no embeddings."""
+        if self.recipe.crops_group in self.missing or self.recipe.visual_group not in self.missing:
+            return None
+        return EarlyFaces(self.components.visual, log, everyone=self.task.everyone)
 
     def _no_picture(
         self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]
@@ -230,17 +243,29 @@ class _ClipRun:
         recipe, missing = self.recipe, self.missing
         for block in blocks:
             for writer, faces in zip(writers, block, strict=True):
-                self.embedded += len(faces)
-                self.faces += int(faces.valid.sum())
-                if "faces" in missing:
-                    columns = {name: getattr(faces, name) for name in crops.COLUMNS}
-                    writer.append("faces", columns)
+                self._write_faces(writer, faces)
                 if recipe.crops_group in missing:
-                    columns = {"crops": faces.crops, "valid": faces.valid}
+                    columns: dict[str, NDArray[Any]] = {"crops": faces.crops, "valid": faces.valid}
                     writer.append(recipe.crops_group, columns)
                 if recipe.visual_group in missing:
                     columns = {"features": self._features(faces), "valid": faces.valid}
                     writer.append(recipe.visual_group, columns)
+
+    def _write_early(self, writers: Sequence[ClipWriter], early: EarlyFaces, seen: Seen) -> None:
+        """Write every person's faces, and the embeddings that were made of them already."""
+        for start in range(0, len(seen.time), ROWS_AT_ONCE):
+            stop = min(start + ROWS_AT_ONCE, len(seen.time))
+            for writer, tracks in zip(writers, seen.people, strict=True):
+                faces, features = early.rows(seen.sightings, tracks, seen.time, start, stop)
+                self._write_faces(writer, faces)
+                columns: dict[str, NDArray[Any]] = {"features": features, "valid": faces.valid}
+                writer.append(self.recipe.visual_group, columns)
+
+    def _write_faces(self, writer: ClipWriter, faces: FaceBatch | FaceRows) -> None:
+        self.embedded += len(faces)
+        self.faces += int(faces.valid.sum())
+        if "faces" in self.missing:
+            writer.append("faces", {name: getattr(faces, name) for name in crops.COLUMNS})
 
     def _features(self, faces: FaceBatch) -> NDArray[np.float32]:
         features = np.full((len(faces), self.components.visual.dim), np.nan, np.float32)

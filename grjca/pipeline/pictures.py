@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grjca.errors import GrjcaError
+from grjca.pipeline.ahead import Ahead
 from grjca.pipeline.source import ClipSource
 from grjca.stages.audio import AudioDecoder
 from grjca.stages.frame_rate import resampled
@@ -19,7 +20,8 @@ from grjca.stages.probe import probe
 from grjca.stages.types import AUDIO_RATE, FrameBatch, MediaInfo
 from grjca.stages.video import VideoDecoder, frame_times
 
-BATCH = 32
+BATCH = 16
+"""Most frames that go through the stages together."""
 
 
 class Media:
@@ -74,8 +76,8 @@ class Media:
         return told
 
     @contextlib.contextmanager
-    def frames(self) -> Iterator[Iterable[FrameBatch]]:
-        """Decode the pictures, from the clip's beginning, row by row.
+    def frames(self) -> Iterator[Ahead[FrameBatch]]:
+        """Decode the pictures, from the clip's beginning, row by row, in a thread of their own.
 
         Raises:
             GrjcaError: They cannot be decoded.
@@ -89,7 +91,9 @@ class Media:
             )
         )
         with decoder:
-            yield resampled(decoder, rate) if (rate := self._row_rate) else decoder
+            rows = resampled(decoder, rate) if (rate := self._row_rate) else decoder
+            with Ahead(rows, decoder.halt) as ahead:
+                yield ahead
             self._tell(decoder.warnings)
             repaired = decoder.repaired if isinstance(decoder, VideoDecoder) else 0
             if repaired:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grjca.pipeline.ahead import Ahead
 from grjca.pipeline.config import Components
+from grjca.pipeline.early import EarlyFaces
 from grjca.pipeline.pictures import Media
 from grjca.stages.catalog import Detector, VisualEmbedder
 from grjca.stages.faces import align
@@ -44,15 +46,19 @@ def look(
     components: Components,
     choice: Choice,
     log: IO[bytes],
+    early: EarlyFaces | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Seen:
     """Decode once, find all faces, follow them, and choose.
+
+    Decoding, finding, and all that follows are three threads.
 
     Args:
         media: The clip.
         components: Detector and embedders.
         choice: Whose face is wanted.
         log: An empty file for the sightings, so that memory does not grow with the clip.
+        early: Embeds the faces meanwhile, if they are wanted and as far as that is worth it.
         progress: Called with a number of rows whenever that many are finished.
 
     Raises:
@@ -61,11 +67,16 @@ def look(
     shots, tracker = ShotDetector(), Tracker()
     times: list[NDArray[np.float64]] = []
     indices: list[NDArray[np.int64]] = []
-    with media.frames() as frames:
-        for batch in frames:
-            found = _detect(components.detector, batch)
+    with (
+        media.frames() as frames,
+        Ahead(_found(components.detector, frames), frames.stop) as searched,
+    ):
+        for batch, found in searched:
             looks = _looks(components.visual, batch, found)
-            log.write(tracker.update(batch, found, shots.update(batch), looks).tobytes())
+            seen = tracker.update(batch, found, shots.update(batch), looks)
+            log.write(seen.tobytes())
+            if early is not None:
+                early.take(batch, seen, looks)
             times.append(batch.time)
             if batch.index is not None:
                 indices.append(batch.index)
@@ -88,6 +99,13 @@ def look(
 def temporary_log() -> IO[bytes]:
     """A file without a name, gone with this process."""
     return tempfile.TemporaryFile(prefix="grjca-")
+
+
+def _found(
+    detector: Detector, frames: Iterable[FrameBatch]
+) -> Iterator[tuple[FrameBatch, list[Detections]]]:
+    for batch in frames:
+        yield batch, _detect(detector, batch)
 
 
 def _detect(detector: Detector, batch: FrameBatch) -> list[Detections]:

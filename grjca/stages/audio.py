@@ -201,12 +201,14 @@ class AudioDecoder(Decoder[AudioSegment]):
             )
             with (
                 closing(LinePipe()) as pieces,
-                DecoderProcess(
-                    self._command(stream.index, rate, pieces, seek),
-                    stage="audio",
-                    source=self._path,
-                    lines=pieces,
-                    time_limit=self._time_limit,
+                self._within_reach(
+                    DecoderProcess(
+                        self._command(stream.index, rate, pieces, seek),
+                        stage="audio",
+                        source=self._path,
+                        lines=pieces,
+                        time_limit=self._time_limit,
+                    )
                 ) as process,
             ):
                 placed = _placed(process, pieces, clock, rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import weakref
 from abc import ABC, abstractmethod
@@ -9,6 +10,8 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
+
+from grjca.stages.process import DecoderProcess
 
 Block = TypeVar("Block")
 
@@ -74,6 +77,8 @@ class Decoder(ABC, Generic[Block]):
     def __init__(self) -> None:
         # Weak, so that a loop left without a context manager ends the process at once.
         self._running: weakref.ref[Generator[Block]] | None = None
+        self._child: DecoderProcess | None = None
+        self._halted = False
         self.warnings: tuple[str, ...] = ()
 
     @abstractmethod
@@ -88,9 +93,31 @@ class Decoder(ABC, Generic[Block]):
                 exceeds its limit; the cause is in the decoder's own words.
         """
         self.close()
+        self._halted = False
         running = self._decode()
         self._running = weakref.ref(running)
         return running
+
+    @contextlib.contextmanager
+    def _within_reach(self, process: DecoderProcess) -> Iterator[DecoderProcess]:
+        """The process as a context, and while it lasts :meth:`halt` can end it."""
+        with process:
+            self._child = process
+            if self._halted:
+                process.kill()
+            try:
+                yield process
+            finally:
+                self._child = None
+
+    def halt(self) -> None:
+        """End the decoder process from another thread than the one that loops.
+
+        The loop then ends soon, with or without an error; what it says is worth nothing.
+        """
+        self._halted = True
+        if (child := self._child) is not None:
+            child.kill()
 
     def close(self) -> None:
         """End the decoder process, if one runs."""

@@ -48,6 +48,19 @@ class FaceRows:
     def __len__(self) -> int:
         return len(self.valid)
 
+    def without(self, absent: NDArray[np.bool_]) -> FaceRows:
+        """The same, with no face in the rows that are marked: (N,) bool."""
+        valid = self.valid & ~absent
+        return FaceRows(
+            first=self.first,
+            box=np.where(valid[:, None], self.box, np.float32(np.nan)),
+            landmarks=np.where(valid[:, None, None], self.landmarks, np.float32(np.nan)),
+            score=np.where(valid, self.score, np.float32(np.nan)),
+            valid=valid,
+            interpolated=self.interpolated & valid,
+            track=np.where(valid, self.track, np.int32(-1)),
+        )
+
 
 def person_rows(
     sightings: NDArray[np.void],
@@ -117,17 +130,18 @@ def crop_faces(frames: FrameBatch, rows: FaceRows, template: str, size: int) -> 
     points_of(template)
     if size < 1:
         raise ValueError(f"crops of {size} pixels")
-    valid = rows.valid if frames.present is None else rows.valid & frames.present
+    if frames.present is not None:
+        rows = rows.without(~frames.present)
     crops = np.zeros((len(rows), size, size, 3), np.uint8)
-    for row in np.flatnonzero(valid):
+    for row in np.flatnonzero(rows.valid):
         crops[row] = align(frames.frames[row], rows.landmarks[row], template, size)
     return FaceBatch(
-        box=np.where(valid[:, None], rows.box, np.float32(np.nan)),
-        landmarks=np.where(valid[:, None, None], rows.landmarks, np.float32(np.nan)),
-        score=np.where(valid, rows.score, np.float32(np.nan)),
-        valid=valid,
-        interpolated=rows.interpolated & valid,
-        track=np.where(valid, rows.track, np.int32(-1)),
+        box=rows.box,
+        landmarks=rows.landmarks,
+        score=rows.score,
+        valid=rows.valid,
+        interpolated=rows.interpolated,
+        track=rows.track,
         crops=crops,
     )
 

@@ -23,7 +23,7 @@ from grjca.stages.ffmpeg import MAX_PIXELS
 from grjca.stages.process import DecoderProcess, describe_exit
 from grjca.stages.types import FrameBatch, check_array
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """Most bytes of pictures in one batch (a single larger picture is a batch of its own)."""
 
 READY = b"ready\n"
@@ -185,12 +185,13 @@ class ImageFolder(Decoder[FrameBatch]):
         done, reason = 0, ""
         for _ in range(_MOST_CRASHES):
             command = [sys.executable, "-P", "-m", "grjca.stages.image_child"]
-            with DecoderProcess(
+            child = DecoderProcess(
                 [*command, os.fspath(self._folder), str(numbers[done])],
                 stage="images",
                 source=self._folder,
                 time_limit=self._time_limit,
-            ) as process:
+            )
+            with self._within_reach(child) as process:
                 if process.stdout.readline(len(READY)) != READY:
                     raise GrjcaError("images", self._folder, _ending(process))
                 while done < len(numbers) and (found := self._next(process, numbers[done])):

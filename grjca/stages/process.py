@@ -246,11 +246,15 @@ class DecoderProcess:
             thread.join(EXIT_LIMIT)
         return status
 
-    def close(self) -> None:
-        """End the child and everything it started; harmless when repeated."""
+    def kill(self) -> None:
+        """Kill the child and everything it started; may be called from any thread."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the child and everything it started; harmless when repeated."""
+        self.kill()
         # A process inside a hung network disk cannot die now; the batch must go on without it.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_LIMIT)

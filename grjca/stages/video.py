@@ -25,7 +25,7 @@ from grjca.stages.frame_clock import FramePicker
 from grjca.stages.process import MEMORY_LIMIT, DecoderProcess, LinePipe, describe_exit
 from grjca.stages.types import FrameBatch, MediaInfo, VideoStream
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """Most bytes of pictures in one batch (a single larger picture is a batch of its own)."""
 
 SEEKABLE = frozenset({"mov", "matroska", "avi"})
@@ -103,13 +103,15 @@ class VideoDecoder(Decoder[FrameBatch]):
             picker = FramePicker(self._stream, self._part, sought=seek is not None)
             with (
                 closing(LinePipe()) as times,
-                DecoderProcess(
-                    self._command(times, seek),
-                    stage="video",
-                    source=self._path,
-                    lines=times,
-                    time_limit=self._time_limit,
-                    memory=_memory(self._stream),
+                self._within_reach(
+                    DecoderProcess(
+                        self._command(times, seek),
+                        stage="video",
+                        source=self._path,
+                        lines=times,
+                        time_limit=self._time_limit,
+                        memory=_memory(self._stream),
+                    )
                 ) as process,
             ):
                 yield from self._batches(process, times, picker)
