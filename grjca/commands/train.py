@@ -67,6 +67,10 @@ _DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align", "all
 @click.option("--amp", is_flag=True, default=None, help="Mixed precision, on CUDA.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile the model, on CUDA.")
 @click.option(
+    "--attention", type=click.Choice(["auto", "torch", "triton"]),
+    help="Joint attention and gates by PyTorch or by Triton kernels, on CUDA.  [default: auto]",
+)  # fmt: skip
+@click.option(
     "--label-delay", type=_SecondsOrAuto(), metavar="SECONDS|auto",
     help="Seconds by which annotations come after what they are about; auto finds it on the "
     "training clips.",

@@ -7,6 +7,7 @@ the visual and the audio modality, d = d_v + d_a.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,12 @@ class CrossAttention(nn.Module):
         return zero_padding(torch.tanh(x + self.dropout(attended)), frames)
 
 
+JointKernel = Callable[
+    ["JointCrossAttention", Tensor, Tensor, Tensor], tuple[Tensor, Tensor]
+]  # fmt: skip
+"""Does what an iteration does, in another way."""
+
+
 class JointCrossAttention(nn.Module):
     """One iteration: each modality attends to the joint features of both.
 
@@ -116,6 +123,9 @@ class JointCrossAttention(nn.Module):
         window: Frames T that a dense mix is tied to; without it, the reference number of frames.
         dense: Whether keys are mixed along time.
         dropout: Share dropped from C_m and from what is added to X_m, in training.
+
+    Attributes:
+        kernel: Attends in the place of PyTorch's operations; None for these.
     """
 
     def __init__(
@@ -133,6 +143,7 @@ class JointCrossAttention(nn.Module):
         self.project_visual = nn.Linear(joint, visual_width)
         self.project_audio = nn.Linear(joint, audio_width)
         self.dropout = nn.Dropout(dropout)
+        self.kernel: JointKernel | None = None
 
     def forward(self, visual: Tensor, audio: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Attend once.
@@ -153,10 +164,12 @@ class JointCrossAttention(nn.Module):
                 f"the dense time-mix was made for windows of {self.window} frames, "
                 f"got {visual.shape[1]}"
             )
+        if self.kernel is not None:
+            return self.kernel(self, visual, audio, frames)
         if by_hand(visual):
             dropout = self.dropout.p if self.training else 0.0
             scale = self._scale(visual, frames)
-            return joint_attention(visual, audio, frames, scale, dropout, self._weights())
+            return joint_attention(visual, audio, frames, scale, dropout, self.weights())
         joint = torch.cat((visual, audio), dim=-1)
         correlation = self.dropout(self._correlate(joint, visual, audio, frames))
         to_visual, to_audio = correlation.split(self.widths, dim=1)
@@ -177,17 +190,25 @@ class JointCrossAttention(nn.Module):
             keys = torch.cat(mixed, dim=1)
         return torch.bmm(keys, query).mul_(self._scale(joint, frames)).tanh_()
 
+    def scale(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """What each clip's correlations are multiplied by, (B,)."""
+        scale = 1.0 / math.sqrt(sum(self.widths))
+        if self.mix_visual is not None:
+            return torch.full((len(frames),), scale, dtype=dtype, device=frames.device)
+        return scale * self.window / frames.sum(dim=1).clamp(min=1).to(dtype)
+
     def _scale(self, x: Tensor, frames: Tensor) -> float | Tensor:
-        """What correlations are multiplied by, a number or (B, 1, 1)."""
+        """The same as one number, or (B, 1, 1)."""
         scale = 1.0 / math.sqrt(sum(self.widths))
         if self.mix_visual is not None:
             return scale
         if by_hand(x) and bool(frames.all()):
             return scale * self.window / frames.shape[1]
-        real = frames.sum(dim=1).clamp(min=1).to(x.dtype)
-        return (scale * self.window / real).view(-1, 1, 1)
+        return self.scale(frames, x.dtype).view(-1, 1, 1)
 
-    def _weights(self) -> JointWeights:
+    def weights(self) -> JointWeights:
+        """The parameters."""
+
         def parameters(*layers: nn.Linear) -> tuple[Tensor, ...]:
             return tuple(p for layer in layers for p in (layer.weight, layer.bias))
 

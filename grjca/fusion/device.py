@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grjca.errors import UsageError
+from grjca.fusion.kernels.choice import choose
 from grjca.fusion.train_config import TrainConfig
 
 
@@ -24,12 +25,16 @@ class Machine:
         amp: Mixed precision: matrix products in bfloat16, weights in float32.
         compile: The training's forward and backward pass are compiled.
         backend: What they are compiled with, as ``torch.compile`` names it.
+        attention: The core of attention and gates: ``torch`` or ``triton``.
+        note: Which core it is and why, where that is worth a line.
     """
 
     device: torch.device
     amp: bool = False
     compile: bool = False
     backend: str = "inductor"
+    attention: str = "torch"
+    note: str = ""
 
     def precision(self) -> torch.autocast:
         """The context that forward passes of a training run in."""
@@ -109,7 +114,8 @@ def choose_machine(config: TrainConfig) -> Machine:
             if getattr(config, option):
                 raise UsageError("train", f"--{option}", "for CUDA devices only, this is a CPU",
                                  f"Leave --{option} out, or choose another --device.")  # fmt: skip
-        return Machine(device)
+        attention, note = choose(config.attention, device)
+        return Machine(device, attention=attention, note=note)
     if not torch.cuda.is_available():
         raise UsageError("train", f"--device {name}", "torch finds no CUDA device",
                          "Use --device cpu.")  # fmt: skip
@@ -122,4 +128,5 @@ def choose_machine(config: TrainConfig) -> Machine:
     if config.amp and not bfloat16:
         raise UsageError("train", "--amp", f"{torch.cuda.get_device_name(device)} has no bfloat16",
                          "Leave --amp out.")  # fmt: skip
-    return Machine(device, config.amp, config.compile)
+    attention, note = choose(config.attention, device)
+    return Machine(device, config.amp, config.compile, attention=attention, note=note)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from grjca.errors import GrjcaError
 from grjca.fusion.dataset import LabelledClip
 from grjca.fusion.device import Machine
+from grjca.fusion.kernels.choice import set_core
 from grjca.fusion.loss import ccc_loss
 from grjca.fusion.model import FusionModel
 from grjca.fusion.resume import TrainState
@@ -57,6 +58,7 @@ class Fitting:
         score_start: bool = False,
     ) -> None:
         self.model = model.to(machine.device)
+        set_core(self.model, machine.attention)
         self.rows: list[dict[str, float]] = []
         self.best_ccc: dict[str, float] = {}
         self.schedule = Schedule(config.schedule())

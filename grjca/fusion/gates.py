@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from grjca.fusion.by_hand import by_hand
 from grjca.fusion.gate_cpu import tempered_gate
+
+GateKernel = Callable[["TemperedGate", Tensor, Sequence[Tensor]], tuple[Tensor, Tensor]]
+"""Does what a gate does, in another way."""
 
 
 class TemperedGate(nn.Module):
@@ -21,12 +24,17 @@ class TemperedGate(nn.Module):
         width: Features per frame, d_m.
         candidates: n.
         temperature: tau; the smaller, the harder the choice.
+
+    Attributes:
+        fixed: (n,) weights of every frame; None where it chooses.
+        kernel: Chooses in the place of PyTorch's operations; None for these.
     """
 
     def __init__(self, width: int, candidates: int, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
         self.fixed: Tensor | None = None
+        self.kernel: GateKernel | None = None
         self.score = nn.Linear(width, candidates)
 
     def forward(self, chooser: Tensor, candidates: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -47,6 +55,8 @@ class TemperedGate(nn.Module):
             raise ValueError(
                 f"this gate chooses between {self.score.out_features}, got {len(candidates)}"
             )
+        if self.fixed is None and self.kernel is not None:
+            return self.kernel(self, chooser, candidates)
         if self.fixed is None and by_hand(chooser):
             score = self.score
             return tempered_gate(chooser, candidates, score.weight, score.bias, self.temperature)

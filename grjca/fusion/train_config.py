@@ -40,6 +40,8 @@ class TrainConfig:
         device: ``auto`` (the first CUDA device, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         amp: Mixed precision (bfloat16) in training; CUDA only.
         compile: ``torch.compile`` the model for training; CUDA only.
+        attention: Joint attention and gates by PyTorch's operations (``torch``), by Triton kernels
+            (``triton``, CUDA only), or by the kernels on CUDA if they can run there (``auto``).
         save_seconds: Seconds of work that a killed run may lose: the state that ``resume`` goes
             on from is written this often, in the middle of an epoch too; 0 for every step.
 
@@ -68,6 +70,7 @@ class TrainConfig:
     device: str = "auto"
     amp: bool = False
     compile: bool = False
+    attention: Literal["auto", "torch", "triton"] = "auto"
     save_seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -89,6 +92,8 @@ class TrainConfig:
             raise ValueError(f"plateau_factor must lie in (0, 1), got {self.plateau_factor}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
+        if self.attention not in ("auto", "torch", "triton"):
+            raise ValueError(f"attention must be auto, torch or triton, got {self.attention!r}")
         if self.ccc_over not in ("batch", "window"):
             raise ValueError(f"ccc_over must be batch or window, got {self.ccc_over!r}")
 

@@ -173,6 +173,7 @@ def train(
         "init": digest(init) if init else None,
         "data": digest_of_data(loaded, moments),
         "device": machine.device.type,
+        "attention": machine.attention,
     }
     asked = {name: value for name, value in vars(built).items() if name not in DECIDED}
     settings = {**Settings(asked, config, data).document(), FOUND: found}
@@ -212,5 +213,5 @@ def train(
         if tensorboard:
             fitting.logs.append(stack.enter_context(TensorBoard(out, len(fitting.rows) + 1)))
         fitting.fit(progress)
-    notes = (*split.notes, *labels.notes)
+    notes = (*split.notes, *labels.notes, *filter(None, (machine.note,)))
     return TrainResult(fitting.schedule.best_epoch, fitting.best_ccc, out, fitting.rows, notes)

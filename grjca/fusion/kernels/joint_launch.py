@@ -21,7 +21,7 @@ def correlate(
     """C after dropout, (B, d, d), of keys and query (B, T, d); 0 where dropped."""
     batch, length, width = keys.shape
     out = query.new_empty(batch, width, width)
-    m, n, k, count = tiles(width, width, batch)
+    m, n, k, count = tiles(width, width, batch, keys.dtype)
     joint_kernels.correlate[(count, batch)](
         keys, query, scale, scale if seed is None else seed, out, length, width, dropout,
         DROP=seed is not None, PRECISION=product_precision(keys.dtype), M=m, N=n, K=k,
@@ -33,7 +33,7 @@ def attend(values: Pair, correlation: Tensor) -> Tensor:
     """H of both modalities, (2, B, T, d), of values (B, T, d_m) and C (B, d, d)."""
     batch, length, width = len(correlation), values[0].shape[1], correlation.shape[1]
     out = correlation.new_empty(2, batch, length, width)
-    m, n, k, count = tiles(length, width, 2 * batch)
+    m, n, k, count = tiles(length, width, 2 * batch, out.dtype)
     joint_kernels.attend[(count, batch, 2)](
         *values, correlation, out, batch, length, *_widths(values),
         PRECISION=product_precision(out.dtype), M=m, N=n, K=k,
@@ -46,7 +46,7 @@ def value_gradient(gradient: Tensor, attended: Tensor, correlation: Tensor, like
     _, batch, length, _ = attended.shape
     out = torch.empty_like(like[0]), torch.empty_like(like[1])
     widths = _widths(like)
-    m, n, k, count = tiles(length, max(widths), 2 * batch)
+    m, n, k, count = tiles(length, max(widths), 2 * batch, attended.dtype)
     joint_kernels.value_gradient[(count, batch, 2)](
         gradient, attended, correlation, *out, batch, length, *widths,
         PRECISION=product_precision(attended.dtype), M=m, N=n, K=k,
@@ -67,7 +67,7 @@ def correlation_gradient(
     _, batch, length, width = attended.shape
     out = torch.empty_like(correlation)
     widths = _widths(values)
-    m, n, k, count = tiles(max(widths), width, 2 * batch)
+    m, n, k, count = tiles(max(widths), width, 2 * batch, attended.dtype)
     joint_kernels.correlation_gradient[(count, batch, 2)](
         gradient, attended, *values, correlation, scale, scale if seed is None else seed, out,
         batch, length, *widths, dropout,

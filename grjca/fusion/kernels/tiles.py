@@ -7,6 +7,10 @@ import torch
 PROGRAMS = 128
 """Fewer programs than this leave multiprocessors of a large GPU idle."""
 
+TERM_BYTES = 64
+"""Bytes of the terms that a product adds at a time: with twice as many, gradients in float32 spill
+registers at compute capability 8.0."""
+
 ROW_ELEMENTS = 2048
 """Elements of a tile of rows: with twice as many, the gate's gradient spills registers."""
 
@@ -16,13 +20,14 @@ def power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def tiles(rows: int, columns: int, others: int) -> tuple[int, int, int, int]:
+def tiles(rows: int, columns: int, others: int, dtype: torch.dtype) -> tuple[int, int, int, int]:
     """How a product is cut.
 
     Args:
         rows: Of one result.
         columns: Of one result.
         others: Results side by side.
+        dtype: Of the factors.
 
     Returns:
         Rows and columns of a tile, the terms that are added at a time, and tiles per result.
@@ -31,7 +36,7 @@ def tiles(rows: int, columns: int, others: int) -> tuple[int, int, int, int]:
         count = -(-rows // side) * -(-columns // side)
         if count * others >= PROGRAMS:
             break
-    return side, side, 32, count
+    return side, side, TERM_BYTES // dtype.itemsize, count
 
 
 def row_tiles(rows: int, width: int) -> tuple[int, int, tuple[int, int]]:

@@ -46,7 +46,7 @@ def test_float32_against_float64(shape: tuple[int, int, int], count: int, weight
     compare(inputs(shape, count), 0.1, weighted)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 30), st.integers(1, 80)),
     count=st.integers(1, 6),
