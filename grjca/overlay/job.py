@@ -10,10 +10,11 @@ from pathlib import Path
 
 from grjca.errors import GrjcaError, UsageError
 from grjca.files import written_in_one_step
+from grjca.fusion.tables import read_table
 from grjca.overlay.encoder import OverlayEncoder, check_ending
 from grjca.overlay.matching import RowsOfFrames
 from grjca.overlay.rows import Drawn, from_table, with_faces, with_labels
-from grjca.overlay.tables import find_table, read_predictions
+from grjca.overlay.tables import find_table
 from grjca.report.overlay import Overlay
 from grjca.stages.probe import probe
 from grjca.stages.types import MediaInfo
@@ -79,7 +80,7 @@ def overlay(
     if info.video is None:
         cause = "the file holds no picture stream"
         raise GrjcaError("overlay", video, cause, "There is nothing to draw into.")
-    table = read_predictions(find_table(predictions, video))
+    table = read_table(find_table(predictions, video))
     drawn, clip, notes = from_table(table), video.name, []
     if store is not None:
         drawn, clip = with_faces(drawn, table, Path(store))

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from grjca.cache import FeatureStore
 from grjca.errors import GrjcaError, UsageError
+from grjca.fusion.tables import PredictionTable
 from grjca.labels.matching import ClipNames
 from grjca.labels.readers import read_labels
 from grjca.labels.rows import labels_for_rows
-from grjca.overlay.tables import PredictionTable, longest_end
+from grjca.overlay.tables import longest_end
 from grjca.report.overlay import OverlayRows
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from grjca.cache.store import FeatureStore
 from grjca.errors import GrjcaError
 from grjca.evaluation.sums import clip_sums, metrics
+from grjca.fusion.tables import PredictionTable, read_table
 from grjca.report.html import ClipPage, Face
 from grjca.reporting.faces import faces_of, frame_index, rows_of
 from grjca.reporting.labels import LabelFinder, scores
 from grjca.reporting.media import MediaFinder, Played
-from grjca.reporting.tables import PredictionTable, read_table
 
 
 class ClipReports:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from grjca.errors import GrjcaError
 from grjca.fusion.metrics import ccc
+from grjca.fusion.tables import PredictionTable
 from grjca.labels.matching import ClipNames, shown
 from grjca.labels.readers import read_labels
 from grjca.labels.records import ClipLabels
 from grjca.labels.rows import Align, labels_for_rows
-from grjca.reporting.tables import PredictionTable
 
 
 class LabelFinder:

@@ -101,6 +101,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+PREDICT = ("--checkpoint", "r", "--out", "o")
 EXTRACT = ("--", "extract", "videos", "--store", "features")
 
 
@@ -151,7 +152,8 @@ def test_no_merge_when_not_wanted_or_nothing_to_merge() -> None:
         ((*EXTRACT, "--part", "1/2"), "--part"),
         ((*EXTRACT, "--scheduler", "tcp://a:1"), "--scheduler"),
         (("--", "train", "--store", "s"), "train"),
-        (("--", "predict", "videos", "--checkpoint", "r", "--out", "o"), "--store"),
+        (("--", "predict", "videos", *PREDICT), "--store"),
+        (("--", "predict", "videos", *PREDICT, "--store", "s", "--report"), "grjca report"),
         (("--time", "4h", *EXTRACT), "--time"),
         (("--line", "echo 'open", *EXTRACT), "--prologue or --line"),
         ((), "extract"),

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from grjca.cli import main
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.predictor import Prediction
+from grjca.fusion.tables import read_table
 from grjca.fusion.writers import WRITERS
 from grjca.overlay.job import overlay
 from grjca.overlay.matching import RowsOfFrames
-from grjca.overlay.tables import find_table, read_predictions
+from grjca.overlay.tables import find_table
 from grjca.report.overlay import Overlay, OverlayRows
 from grjca.stages.frame_rate import resampled
 from grjca.stages.probe import probe
@@ -370,7 +371,7 @@ def test_tables_of_every_form_say_the_same(tmp_path: Path) -> None:
     for ending, write in WRITERS.items():
         path = tmp_path / f"a.mp4.{ending}"
         write(made, path)
-        table = read_predictions(path)
+        table = read_table(path)
         assert table.names == ("valence", "arousal")
         np.testing.assert_allclose(table.values, values, atol=1e-6)
         np.testing.assert_allclose(table.time, time, atol=1e-6)
@@ -386,14 +387,14 @@ def test_tables_of_every_form_say_the_same(tmp_path: Path) -> None:
         ("time,valence\n", "no rows"),
         ("time,valence\n0,0.1\n0.1\n", "line 3 has 1 cells"),
         ("time,valence\n0,0.1\n0.1,x\n", "row 1 holds no number under valence"),
-        ("time,valence\n0.1,0.1\n0,0\n", "times do not increase"),
-        ("time,valence\nnan,0.1\n", "times do not increase"),
+        ("time,valence\n0.1,0.1\n0,0\n", "times are missing or do not increase"),
+        ("time,valence\nnan,0.1\n", "times are missing or do not increase"),
     ],
 )
 def test_what_is_no_table_is_refused_with_the_place(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(GrjcaError, match=words):
-        read_predictions(tmp_path / "t.csv")
+        read_table(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,7 @@ def test_what_is_no_table_is_refused_with_the_place(tmp_path: Path, text: str, w
 def test_json_that_is_no_table(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t.json").write_bytes(data)
     with pytest.raises(GrjcaError, match="predictions"):
-        read_predictions(tmp_path / "t.json")
+        read_table(tmp_path / "t.json")
 
 
 def test_the_table_in_a_folder_is_the_one_named_as_the_video(tmp_path: Path) -> None:

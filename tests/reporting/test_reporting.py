@@ -20,10 +20,11 @@ from PIL import Image
 from grjca.cache.store import FeatureStore
 from grjca.cli import main
 from grjca.errors import GrjcaError, UsageError
+from grjca.fusion.tables import read_table
 from grjca.fusion.writers import WRITERS
 from grjca.reporting import faces, make_report
 from grjca.reporting.media import Played, link
-from grjca.reporting.tables import find_tables, read_table
+from grjca.reporting.tables import find_tables
 from grjca.stages.faces import points_of
 from grjca.stages.probe import probe
 
@@ -101,14 +102,14 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no column time"),
+        ("", "no columns time"),
         ("frame,time,valence,face_valid,audio_valid\n", "no rows"),
-        ("frame,time,face_valid,audio_valid\n0,0,1,1\n", "no column valence or arousal"),
+        ("frame,time,face_valid,audio_valid\n0,0,1,1\n", "no columns time and valence or arousal"),
         ("time,valence,face_valid,audio_valid\n0,0,1,1\n0,0,1,1\n", "do not increase"),
         ("time,valence,face_valid,audio_valid\nnan,0,1,1\n", "do not increase"),
-        ("time,valence,face_valid,audio_valid\n0,x,1,1\n", "x"),
-        ("time,valence,face_valid,audio_valid\n0,1,1\n", "4 names of columns for 3"),
-        ("time,valence,face_valid,audio_valid\n0,0,1,1\n1,0,1\n", "columns"),
+        ("time,valence,face_valid,audio_valid\n0,x,1,1\n", "row 0 holds no number under valence"),
+        ("time,valence,face_valid,audio_valid\n0,1,1\n", "line 2 has 3 cells, the header 4"),
+        ("time,valence,face_valid,audio_valid\n0,0,1,1\n1,0,1\n", "line 3 has 3 cells"),
     ],
 )
 def test_a_damaged_table_is_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
@@ -196,7 +197,7 @@ def test_one_bad_table_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4.csv").write_text("time,valence,face_valid,audio_valid\n0,x,1,1\n")
     done = CliRunner().invoke(main, ["report", str(tmp_path), "--quiet"])
     assert done.exit_code == 1
-    assert "bad.mp4.csv: report:" in done.output
+    assert "bad.mp4.csv: predictions:" in done.output
     index = Parsed((tmp_path / "report.html").read_text())
     assert [row["clip"] for row in index.data["rows"]] == ["a.mp4", "b.mp4"]
     assert "1 not shown" in index.text
