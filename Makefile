@@ -16,6 +16,7 @@ help:
 	@echo "make test               lint, types and all tests"
 	@echo "make lint | types | unit | format"
 	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
+	@echo "make test-gpu           what needs a CUDA device"
 	@echo "make fuzz               500 damaged media files through the whole extraction"
 
 $(STAMP): pyproject.toml
@@ -47,6 +48,10 @@ unit: $(STAMP)
 test-slurm: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m slurm install
 	$(BIN)/python -m pytest -q -m slurm tests/slurm
+
+# Without a CUDA device they are skipped, and say so.
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -q -m gpu
 
 MEDIA ?= $(wildcard ../shared/media)
 fuzz: $(STAMP)

@@ -96,9 +96,7 @@ class CrossAttention(nn.Module):
         return zero_padding(torch.tanh(x + self.dropout(attended)), frames)
 
 
-JointKernel = Callable[
-    ["JointCrossAttention", Tensor, Tensor, Tensor], tuple[Tensor, Tensor]
-]  # fmt: skip
+JointKernel = Callable[["JointCrossAttention", Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Does what an iteration does, in another way."""
 
 

@@ -162,3 +162,18 @@ def assert_near(
         size = max(float(w.abs().max()), 1e-3) if w.numel() else 1.0
         apart = float((g.double() - w.double()).abs().max()) if w.numel() else 0.0
         assert apart <= tolerance * size, f"{what} {number}: {apart:.3g} apart, size {size:.3g}"
+
+
+def assert_near_in_norm(
+    got: Sequence[Tensor], wanted: Sequence[Tensor], tolerance: float, what: str
+) -> None:
+    """|g - w| <= tolerance |w|, Euclidean.
+
+    Where a ReLU's input is 0 but for rounding, a single gradient may come or go.
+    """
+    assert len(got) == len(wanted)
+    for number, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        assert g.shape == w.shape
+        size = max(float(w.detach().norm()), 1e-3)
+        apart = float((g.detach().double() - w.detach()).norm())
+        assert apart <= tolerance * size, f"{what} {number}: {apart:.3g} apart, size {size:.3g}"

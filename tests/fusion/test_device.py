@@ -181,6 +181,7 @@ def fit(
     )  # fmt: skip
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_a_gpu_gives_nearly_what_the_cpu_gives_and_the_same_twice(tmp_path: Path) -> None:
     rows = [fit(tmp_path / str(i), device=d).rows for i, d in enumerate(("cpu", "cuda", "cuda"))]
@@ -190,6 +191,7 @@ def test_a_gpu_gives_nearly_what_the_cpu_gives_and_the_same_twice(tmp_path: Path
     np.testing.assert_allclose(first, one, atol=0.2)
 
 
+@pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("option", ["amp", "compile"])
 def test_a_gpu_trains_with_mixed_precision_and_compiled(tmp_path: Path, option: str) -> None:
@@ -199,6 +201,7 @@ def test_a_gpu_trains_with_mixed_precision_and_compiled(tmp_path: Path, option: 
     assert (tmp_path / "other" / "model.safetensors").exists()
 
 
+@pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["fusion"])
 def test_a_gpu_run_goes_on(tmp_path: Path, kind: dict[str, Any]) -> None:
