@@ -14,13 +14,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Protocol, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, cast
 
 from grjca.errors import UsageError
-from grjca.stages.types import AudioSegment, Detections
+
+if TYPE_CHECKING:
+    # Names of components are part of the command line's help, which is to be instant.
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from grjca.stages.types import AudioSegment, Detections
 
 Kind = Literal["detector", "visual", "audio"]
 
