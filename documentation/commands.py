@@ -39,10 +39,17 @@ def _commands(group: click.Group, context: click.Context, level: int) -> Iterato
             yield "| option | |\n|---|---|"
             yield from (f"| `{_cell(option)}` | {_cell(_plain(text))} |" for option, text in rows)
             yield ""
-        if command.epilog:
-            yield f"{_prose(command.epilog)}\n"
+        typed = examples(command)
+        if typed:
+            yield "\n".join(["```bash", *typed, "```\n"])
         if isinstance(command, click.Group):
             yield from _commands(command, inner, level + 1)
+
+
+def examples(command: click.Command) -> list[str]:
+    """The lines below a command's options that can be typed."""
+    lines = (line.strip() for line in (command.epilog or "").splitlines())
+    return [line for line in lines if line.startswith("grjca ")]
 
 
 def _prose(text: str) -> str:
