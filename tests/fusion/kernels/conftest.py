@@ -13,6 +13,6 @@ INTERPRETED = [
     "test_joint.py",
     "test_training.py",
 ]
-OTHERS = ["test_choice.py", "test_gpu.py", "test_machine_code.py"]
+OTHERS = ["test_choice.py", "test_gpu.py", "test_kept.py", "test_machine_code.py"]
 
 collect_ignore = OTHERS if os.environ.get("TRITON_INTERPRET") == "1" else INTERPRETED
