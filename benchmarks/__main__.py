@@ -150,6 +150,73 @@ def kernels(
 
 
 @main.command()
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@_scratch
+@_report
+def reading(epochs: int, scratch: Path | None, report: Path | None) -> None:
+    """How long a training waits for its windows."""
+    from benchmarks import reading
+
+    _conclude(lambda folder: reading.run(folder, epochs), scratch, report)
+
+
+@main.command()
+@click.option("--windows", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@_scratch
+@_report
+def epoch(windows: int, rounds: int, scratch: Path | None, report: Path | None) -> None:
+    """An epoch from the store against one that runs the backbones each time."""
+    from benchmarks import epoch
+
+    _conclude(lambda folder: epoch.run(folder, windows, rounds), scratch, report)
+
+
+@main.command()
+@click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
+@_report
+def fusion(rounds: int, report: Path | None) -> None:
+    """The fusion's forward and backward pass against a plain transcription of the paper."""
+    from benchmarks import fusion
+
+    _conclude(lambda _: fusion.run(rounds), None, report)
+
+
+@main.command()
+@click.option(
+    "--frames", type=click.IntRange(1), multiple=True, default=(100, 300, 1000, 3000),
+    show_default=True, help="T; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--batch", "batches", type=click.IntRange(1), multiple=True, default=(1, 12, 64),
+    show_default=True, help="B; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--precision", "precisions", type=click.Choice(["float32", "tf32", "bfloat16"]), multiple=True,
+    default=("float32", "tf32", "bfloat16"), show_default=True,
+)  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@_report
+def kernels(
+    frames: tuple[int, ...],
+    batches: tuple[int, ...],
+    precisions: tuple[str, ...],
+    rounds: int,
+    report: Path | None,
+) -> None:
+    """The fusion on a GPU: eager, torch.compile and the Triton kernels."""
+    import torch
+
+    from benchmarks import kernels
+
+    if not torch.cuda.is_available():
+        click.echo("kernels: torch finds no CUDA device, nothing was measured", err=True)
+        raise SystemExit(2)
+    cases = [kernels.Case(b, t, p) for p in precisions for b in batches for t in frames]
+    _conclude(lambda _: kernels.run(cases, rounds, torch.device("cuda")), None, report)
+
+
+@main.command()
 @click.option("--count", type=click.IntRange(100), default=100_000, show_default=True)
 @click.option("--windows", type=click.IntRange(1), default=5_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)

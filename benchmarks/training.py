@@ -90,7 +90,7 @@ def run(scratch: Path, epochs: int, cases: tuple[Case, ...] = CASES) -> Figures:
 
 
 def _measure(folder: Path, case: Case, epochs: int) -> dict[str, Cell]:
-    labels, split = _write(folder / "store", case)
+    labels, split = write_set(folder / "store", case)
     store = FeatureStore(folder / "store")
     chosen = preset(case.preset)
     config = TrainConfig(**{**chosen.train, "epochs": epochs + 1, "stop_after": epochs + 1})
@@ -165,7 +165,17 @@ class _Arithmetic:
         return clock.perf_counter() - began
 
 
-def _write(root: Path, case: Case) -> tuple[Labels, Split]:
+def write_set(
+    root: Path, case: Case, visual_dim: int = VISUAL_DIM, audio_dim: int = AUDIO_DIM
+) -> tuple[Labels, Split]:
+    """Write a store of random features, and make labels and a split for it.
+
+    Args:
+        root: The store's folder.
+        case: Number and lengths of the clips.
+        visual_dim: Numbers per row that stand for faces.
+        audio_dim: Numbers per row that stand for sound.
+    """
     rng = np.random.default_rng(0)
     recipe = Recipe(
         video={"frames": "made"}, sound={"rate": 16000}, faces={"detector": {"name": "none"}},
@@ -181,7 +191,7 @@ def _write(root: Path, case: Case) -> tuple[Labels, Split]:
         valid = np.ones(rows, dtype=bool)
         features = {
             name: rng.normal(size=(rows, dim)).astype(np.float32)
-            for name, dim in ((f"visual/{VISUAL}", VISUAL_DIM), (f"audio/{AUDIO}", AUDIO_DIM))
+            for name, dim in ((f"visual/{VISUAL}", visual_dim), (f"audio/{AUDIO}", audio_dim))
         }
         keys = recipe.groups("00")
         with held, ClipWriter(root, clip, SourceId(1, 1, "00"), keys, held) as writer:
