@@ -116,40 +116,6 @@ def training(epochs: int, scratch: Path | None, report: Path | None) -> None:
 
 
 @main.command()
-@click.option(
-    "--frames", type=click.IntRange(1), multiple=True, default=(100, 300, 1000, 3000),
-    show_default=True, help="T; may be given several times.",
-)  # fmt: skip
-@click.option(
-    "--batch", "batches", type=click.IntRange(1), multiple=True, default=(1, 12, 64),
-    show_default=True, help="B; may be given several times.",
-)  # fmt: skip
-@click.option(
-    "--precision", "precisions", type=click.Choice(["float32", "tf32", "bfloat16"]), multiple=True,
-    default=("float32", "tf32", "bfloat16"), show_default=True,
-)  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
-@_report
-def kernels(
-    frames: tuple[int, ...],
-    batches: tuple[int, ...],
-    precisions: tuple[str, ...],
-    rounds: int,
-    report: Path | None,
-) -> None:
-    """The fusion on a GPU: eager, torch.compile and the Triton kernels."""
-    import torch
-
-    from benchmarks import kernels
-
-    if not torch.cuda.is_available():
-        click.echo("kernels: torch finds no CUDA device, nothing was measured", err=True)
-        raise SystemExit(2)
-    cases = [kernels.Case(b, t, p) for p in precisions for b in batches for t in frames]
-    _conclude(lambda _: kernels.run(cases, rounds, torch.device("cuda")), None, report)
-
-
-@main.command()
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @_scratch
 @_report
