@@ -6,6 +6,7 @@ import click
 import pytest
 from blocks import PAGES, ROOT, grjca_commands, lines, words
 
+from documentation.commands import examples
 from grjca.cli import main
 
 
@@ -59,6 +60,12 @@ def test_every_command_line_of_a_page_is_taken(page) -> None:
             check(arguments, whole=whole)
         except click.ClickException as error:
             pytest.fail(f"{where}: grjca {' '.join(arguments)}: {error.format_message()}")
+
+
+def test_the_examples_in_the_help_of_the_commands_are_taken() -> None:
+    for command in main.commands.values():
+        for line in examples(command):
+            check(words(line)[0][1:], whole=True)
 
 
 @pytest.mark.parametrize(
