@@ -52,6 +52,18 @@ def rows(media: Path, workers: int, scratch: Path | None, report: Path | None) -
 
 
 @main.command()
+@_media
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@_scratch
+@_report
+def extraction(media: Path, rounds: int, scratch: Path | None, report: Path | None) -> None:
+    """Speed: the parts alone, a straightforward script and this program, side by side."""
+    from benchmarks import extraction
+
+    _conclude(lambda folder: extraction.run(media, folder, rounds), scratch, report)
+
+
+@main.command()
 @_workers
 @_scratch
 @_report
