@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 from collections.abc import Iterator
@@ -37,7 +38,10 @@ def _commands(group: click.Group, context: click.Context, level: int) -> Iterato
         ]
         if rows:
             yield "| option | |\n|---|---|"
-            yield from (f"| `{_cell(option)}` | {_cell(_plain(text))} |" for option, text in rows)
+            yield from (
+                f"| <code>{_cell(html.escape(option))}</code> | {_cell(_plain(text))} |"
+                for option, text in rows
+            )
             yield ""
         typed = examples(command)
         if typed:
@@ -67,4 +71,5 @@ def _plain(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    # A backslash before the bar would show inside code.
+    return " ".join(text.split()).replace("|", "&#124;")
