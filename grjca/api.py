@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ from grjca.pipeline.batch import extract
 from grjca.predicting import PredictResult, ReportConfig, predict
 from grjca.report.plots import plot_training
 from grjca.reporting import MakeResult, make_report
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "MakeResult",
@@ -92,6 +96,7 @@ def train(
         GrjcaError: Labels or a checkpoint that do not fit the store's clips, damaged features, a
             full disk.
     """
+    began = time.perf_counter()
     start = load_checkpoint(Path(init)) if init is not None else None
     named = {"val": val, "visual": visual, "audio": audio}
     about_data = {name: value for name, value in named.items() if value is not None}
@@ -107,6 +112,8 @@ def train(
         read_labels(Path(labels)), features.clips(), allow_missing=resolved.data.allow_missing
     ).labels
     sides = choose_split(features, annotations, resolved.data, resolved.train.seed)
+    logger.info("%d clips to train on, %d to validate on; found in %.2f s",
+                len(sides.train), len(sides.val), time.perf_counter() - began)  # fmt: skip
     about = resolved.data
     if find_delay:
         sweep = find_label_delay(features, annotations, sides, about)
@@ -127,6 +134,8 @@ def train(
         tensorboard=tensorboard,
         progress=progress,
     )
+    seconds = sum(row["seconds"] for row in result.rows)
+    logger.info("%d epochs in %.2f s", len(result.rows), seconds)
     plot_training(result.out / "curves.png", result.rows)
     if report:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ import click
 
 import grjca
 from grjca.commands.ablate import ablate
+from grjca.commands.completion import completion
 from grjca.commands.config import config
 from grjca.commands.doctor import doctor
 from grjca.commands.evaluate import evaluate
@@ -24,6 +26,7 @@ from grjca.commands.slurm import slurm_script
 from grjca.commands.status import status
 from grjca.commands.submit import submit
 from grjca.commands.synth import synth
+from grjca.commands.talking import example
 from grjca.commands.train import train
 from grjca.commands.upkeep import forget, gc, verify
 from grjca.errors import GrjcaError, UsageError
@@ -37,6 +40,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         signal.signal(signal.SIGTERM, _stop)
+        if os.environ.get("NO_COLOR"):
+            # click knows by itself that files and pipes get no colours.
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except GrjcaError as error:
@@ -58,7 +64,15 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example(
+        "grjca extract videos --store features",
+        "grjca train --store features --labels labels.csv --out run",
+        "grjca predict new.mp4 --checkpoint run --out predictions --report",
+    ),
+)
 @click.version_option(grjca.__version__, prog_name="grjca")
 def main() -> None:
     """Videos of people into features, features into continuous valence and arousal."""
@@ -67,5 +81,6 @@ def main() -> None:
 for _command in (
     extract, status, inspect, train, config, evaluate, predict, report, submit, ablate, synth,
     overlay, slurm_script, import_features, export_features, pack, verify, gc, forget, doctor,
+    completion,
 ):  # fmt: skip
     main.add_command(_command)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,8 @@ from grjca.reporting.media import Played
 from grjca.stages.catalog import Kind
 from grjca.stages.ffmpeg import ffmpeg_version, find_ffmpeg
 from grjca.stages.people import Choice
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -221,12 +225,14 @@ def _predict_one(
     """Predict a clip, or all its people, and record that it is done if all went well."""
     failed = len(result.failed)
     for clip in outcome.clips:
+        began = time.perf_counter()
         try:
             prediction = model.predict(features, clip)
             _write(ledger.files(clip), clip, prediction)
         except GrjcaError as error:
             result.failed.append(ClipOutcome.failure(clip, error))
             continue
+        logger.info("%s: predicted and written in %.2f s", clip, time.perf_counter() - began)
         _note(ledger, clip, result)
         if take is None:
             result.predictions[clip] = prediction

@@ -135,5 +135,10 @@ def _rotated(
     test, val = parts[number], parts[(number + 1) % len(parts)]
     train = [clip for part in parts if part not in (test, val) for clip in part]
     if not train:
-        raise UsageError("split", f"fold {number + 1}", "no clip left to train on")
+        raise UsageError(
+            "split",
+            f"fold {number + 1}",
+            "no clip left to train on",
+            "Ask for more --folds, or label more clips.",
+        )
     return make_split(train, val, subjects, test)

@@ -113,7 +113,7 @@ def ablate(
     try:
         asked = AblationConfig(**ablation)
     except (TypeError, ValueError) as error:
-        raise UsageError("ablate", "settings", str(error)) from error
+        raise UsageError("ablate", "settings", str(error), "Correct this setting.") from error
     resolved = _resolved(preset, settings, model, config, data)
     place = _Place(
         Path(store), Path(labels), Path(out), asked.folds, json.dumps(resolved.document()),

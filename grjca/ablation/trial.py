@@ -276,7 +276,12 @@ def read_score(path: Path, plan: str | None = None, features: str | None = None)
             read["best_epoch"], read["epochs"], read["seconds"],
         )  # fmt: skip
     except OSError as error:
-        raise GrjcaError("ablate", path, f"cannot read it ({error})") from error
+        raise GrjcaError(
+            "ablate",
+            path,
+            f"cannot read it ({error})",
+            "Check its permissions, or delete it: the trial is tested again.",
+        ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         cause = f"damaged: {type(error).__name__}: {error}"
         raise GrjcaError("ablate", path, cause, "Delete it: the trial is tested again.") from error

@@ -89,7 +89,14 @@ def search(root: Path, *, subjects: Collection[str] = (), clips: Sequence[str] =
             continue
         except _ODD as error:
             cause = f"damaged file ({error})"
-            found.unreadable.append(GrjcaError("store", path.relative_to(store.root), cause))
+            found.unreadable.append(
+                GrjcaError(
+                    "store",
+                    path.relative_to(store.root),
+                    cause,
+                    "See what is wrong with: grjca verify.",
+                )
+            )
             continue
         if subject is not None and str(subject) in subjects:
             _add(found, store.root, clip)

@@ -45,7 +45,12 @@ def look(root: Path) -> Iterator[PackedClip | GrjcaError]:
                     node = file[place_of(clip)]
                     subject, whole = node.attrs.get("subject"), claimed_as(clip, node)
                 except _ODD as error:
-                    yield GrjcaError("store", clip, f"damaged in {shard.name} ({error})")
+                    yield GrjcaError(
+                        "store",
+                        clip,
+                        f"damaged in {shard.name} ({error})",
+                        "See what is wrong with: grjca verify.",
+                    )
                     continue
                 yield PackedClip(clip, str(subject) if subject else None, whole)
 

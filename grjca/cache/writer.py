@@ -265,7 +265,12 @@ def _check_rows(file: h5py.File, clip: str) -> None:
     )
     odd = {name: length for name, length in lengths.items() if length != rows}
     if odd:
-        raise GrjcaError("store", clip, f"groups of unequal length: {rows} frames, but {odd}")
+        raise GrjcaError(
+            "store",
+            clip,
+            f"groups of unequal length: {rows} frames, but {odd}",
+            "Give every group a row per frame.",
+        )
 
 
 def remove_leftovers(root: Path) -> int:

@@ -9,6 +9,7 @@ import click
 
 from grjca.commands import options
 from grjca.commands.setting import Pair, setting, settings_given
+from grjca.commands.talking import example, loudness
 from grjca.fusion.config import FUSIONS
 
 ALONE = ("visual", "audio")
@@ -37,7 +38,11 @@ class Variants(click.ParamType[tuple[str, ...]]):
         return names
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "grjca ablate --store features --labels labels.csv --out ablation --folds 5 --seeds 3",
+    )
+)
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Feature store.")
 @click.option(
     "--labels", required=True, type=click.Path(path_type=Path), help="Annotations, as for train."
@@ -77,7 +82,7 @@ class Variants(click.ParamType[tuple[str, ...]]):
     "--overwrite", is_flag=True,
     help="Do trials again that were made with other settings, clips, labels or features.",
 )  # fmt: skip
-@options.quiet
+@loudness
 def ablate(
     store: Path,
     labels: Path,

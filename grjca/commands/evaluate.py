@@ -7,11 +7,15 @@ from typing import Any
 
 import click
 
-from grjca.commands import options
 from grjca.commands.smooth import SmoothWidths
+from grjca.commands.talking import example, loudness
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "grjca evaluate --checkpoint run --store features --labels labels.csv --stress",
+    )
+)
 @click.option(
     "--checkpoint", "checkpoints", required=True, multiple=True, type=click.Path(path_type=Path),
     help="Folder of a run; several are averaged.",
@@ -49,7 +53,7 @@ from grjca.commands.smooth import SmoothWidths
     "--plot", type=click.Path(dir_okay=False, path_type=Path),
     help="A PNG: predictions against labels or, with --stress, the sweep.",
 )  # fmt: skip
-@options.quiet
+@loudness
 def evaluate(
     checkpoints: tuple[Path, ...],
     store: Path,

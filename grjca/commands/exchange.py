@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 if TYPE_CHECKING:
     from grjca.errors import GrjcaError
@@ -25,7 +26,7 @@ class _Clips(options.ClipsOrShare):
         return [str(value)] if isinstance(given, float) else given
 
 
-@click.command("import")
+@click.command("import", epilog=example("grjca import mine.csv --store features"))
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Folder to fill.")
 @click.option(
@@ -44,7 +45,7 @@ class _Clips(options.ClipsOrShare):
     "--zeros-are-missing", is_flag=True, help="A row of nothing but zeros counts as missing."
 )
 @click.option("--overwrite", is_flag=True, help="Replace other features of the same name.")
-@options.quiet
+@loudness
 @click.pass_context
 def import_features(
     ctx: click.Context,
@@ -72,7 +73,7 @@ def import_features(
     _finish(ctx, report.failed, report.summary())
 
 
-@click.command("export")
+@click.command("export", epilog=example("grjca export features --format npz --out shared"))
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--format", "form", default="npz", show_default=True,
@@ -88,7 +89,7 @@ def import_features(
     show_default=True, help="Write one modality alone.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@options.quiet
+@loudness
 @click.pass_context
 def export_features(
     ctx: click.Context,

@@ -9,10 +9,11 @@ import click
 
 import grjca
 from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 
-@click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.command(epilog=example("grjca extract videos --store features"))
+@click.argument("paths", nargs=-1, type=options.MediaPath(), metavar="[PATH]...")
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Folder to fill.")
 @options.manifest
 @options.component("detector", "Face detector")
@@ -53,7 +54,7 @@ from grjca.commands import options
     "--json", "report", type=click.Path(dir_okay=False, path_type=Path),
     help="Write the run's report to this file.",
 )  # fmt: skip
-@options.quiet
+@loudness
 @click.pass_context
 def extract(
     ctx: click.Context,

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from grjca.commands.talking import example, loudness_without_bar
+
 if TYPE_CHECKING:
     from grjca.cache.store import ClipSummary
 
 
-@click.command()
+@click.command(epilog=example("grjca inspect features"))
 @click.argument("path", metavar="STORE|FILE", type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@loudness_without_bar
 @click.pass_context
 def inspect(ctx: click.Context, path: Path, as_json: bool) -> None:
     """Show what a store, or one clip's file in it, holds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from grjca.errors import UsageError
 from grjca.stages.catalog import CATALOG, Kind, names, takes_file
@@ -36,6 +37,25 @@ class ComponentName(click.ParamType[str]):
             what = self.kind if self.kind == "detector" else f"{self.kind} embedder"
             self.fail(f"{text} is no {what}; known: {known}", param, ctx)
         return text
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The names that begin so."""
+        known = (_shown(name).removesuffix("FILE") for name in names(self.kind))
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+class MediaPath(click.ParamType[str]):
+    """A file, a folder or ``@list.txt``; whether it is there is found out later."""
+
+    name = "PATH"
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Paths, which the shell completes itself."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class ClipsOrShare(click.ParamType[float | list[str]]):
@@ -130,7 +150,6 @@ faces = click.option(
     "--faces", type=click.Choice(["main", "left", "right", "all"]), default="main",
     show_default=True, help="Whose face; all makes a file per person (clip@1, clip@2, ...).",
 )  # fmt: skip
-quiet = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 
 def placement(command: Command) -> Command:

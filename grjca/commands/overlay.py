@@ -6,10 +6,15 @@ from pathlib import Path
 
 import click
 
-from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "grjca predict talk.mp4 --checkpoint run --out predictions --store features",
+        "grjca overlay talk.mp4 --predictions predictions --store features --out seen.mp4",
+    )
+)
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option(
     "--predictions", required=True, type=click.Path(path_type=Path), metavar="TABLE|FOLDER",
@@ -27,7 +32,7 @@ from grjca.commands import options
     "--labels", type=click.Path(path_type=Path), help="Annotations to draw beside the predictions."
 )
 @click.option("--overwrite", is_flag=True, help="Replace a video that --out names.")
-@options.quiet
+@loudness
 def overlay(
     video: Path,
     predictions: Path,
@@ -41,12 +46,7 @@ def overlay(
 
     Box and landmarks of the face, valence and arousal, and their plane with the last two seconds;
     every frame at its own time, with the sound as it was.
-
-    \b
-    Example:
-      grjca predict talk.mp4 --checkpoint run --out predictions --store features
-      grjca overlay talk.mp4 --predictions predictions --store features --out seen.mp4
-    """  # noqa: D301
+    """
     from tqdm import tqdm
 
     from grjca.overlay.job import overlay as draw
@@ -58,5 +58,4 @@ def overlay(
         )  # fmt: skip
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    if not quiet:
-        click.echo(f"{result.out}  {result.frames} frames from {result.table}")
+    click.echo(f"{result.out}  {result.frames} frames from {result.table}")

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from grjca.commands.talking import example, loudness
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SMALLEST = 1 << 16
 
@@ -28,7 +30,7 @@ class Size(click.ParamType[int]):
         return size
 
 
-@click.command()
+@click.command(epilog=example("grjca pack features --out packed"))
 @click.argument(
     "store", metavar="STORE", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
@@ -44,7 +46,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--unpack", is_flag=True, help="The other way: STORE is packed, --out gets a file per clip."
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@loudness
 @click.pass_context
 def pack(
     ctx: click.Context,

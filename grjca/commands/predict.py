@@ -9,13 +9,14 @@ import click
 
 import grjca
 from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 if TYPE_CHECKING:
     from grjca.fusion.predictor import Prediction
 
 
-@click.command()
-@click.argument("videos", nargs=-1, metavar="[VIDEO]...")
+@click.command(epilog=example("grjca predict videos --checkpoint run --out predictions --report"))
+@click.argument("videos", nargs=-1, type=options.MediaPath(), metavar="[VIDEO]...")
 @click.option(
     "--checkpoint", "checkpoints", required=True, multiple=True, type=click.Path(path_type=Path),
     help="Folder of a run; several are averaged.",
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @options.part
 @options.placement
 @click.option("--overwrite", is_flag=True, help="Predict anew what --out already holds.")
-@options.quiet
+@loudness
 @click.pass_context
 def predict(
     ctx: click.Context,

@@ -8,9 +8,14 @@ from typing import Any
 import click
 
 from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "grjca report predictions --videos videos --store features --out report.html",
+    )
+)
 @click.argument("source", metavar="PREDICTIONS|RUN", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path),
@@ -38,7 +43,7 @@ from grjca.commands import options
     "--evaluation", type=click.Path(path_type=Path), metavar="JSON",
     help="Of a RUN: what evaluate --json wrote.  [default: those in the folder]",
 )  # fmt: skip
-@options.quiet
+@loudness
 @click.pass_context
 def report(
     ctx: click.Context,
@@ -51,8 +56,6 @@ def report(
     """Make a page to look at: predictions beside the video, or how a training went.
 
     A browser opens it from the disk; it loads nothing from any network.
-
-    Example: grjca report predictions --videos videos --store features --out report.html
     """
     from grjca.reporting import make_report
 

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from grjca.commands.ablate import ablate
 from grjca.commands.extract import extract
 from grjca.commands.predict import predict
+from grjca.commands.talking import example, loudness_without_bar
 from grjca.errors import UsageError
 
 COMMANDS = {"extract": extract, "predict": predict, "ablate": ablate}
@@ -23,7 +24,10 @@ COMMANDS = {"extract": extract, "predict": predict, "ablate": ablate}
 _PLACES = ("scheduler", "cluster", "jobs", "cluster_config", "dashboard")
 
 
-@click.command("slurm-script")
+@click.command(
+    "slurm-script",
+    epilog=example("grjca slurm-script --tasks 100 -- extract videos --store features > job.sh"),
+)
 @click.option("--tasks", required=True, type=click.IntRange(1), help="Tasks that share the work.")
 @click.option("--name", help="The job's name.  [default: grjca-COMMAND]")
 @click.option("--partition", help="SLURM's partition.")
@@ -56,6 +60,7 @@ _PLACES = ("scheduler", "cluster", "jobs", "cluster_config", "dashboard")
 @click.option("--python", default=sys.executable, help="Python to use.  [default: this one]")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED,
                 metavar="-- extract|predict|ablate [ARG]...")  # fmt: skip
+@loudness_without_bar
 def slurm_script(
     words: tuple[str, ...],
     log_dir: Path | None,
@@ -67,9 +72,7 @@ def slurm_script(
 ) -> None:
     """Print a SLURM array script that does a command's work in N tasks, for sbatch.
 
-    The command stands behind --, as you would type it, and is checked now:
-
-    grjca slurm-script --tasks 100 --time 4:00:00 -- extract videos --store features > job.sh
+    The command stands behind --, as you would type it, and is checked now.
     """
     from grjca.pipeline.slurm_script import ArrayJob
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from grjca.commands import options
+from grjca.commands.talking import example, loudness_without_bar
 
 if TYPE_CHECKING:
     from grjca.pipeline.status import Status
@@ -17,10 +18,10 @@ SHOWN = 10
 """How many of many are named to a person; a program gets them all."""
 
 
-@click.command()
+@click.command(epilog=example("grjca status features videos"))
 @click.argument("store", metavar="STORE", type=click.Path(exists=True, file_okay=False,
                                                           path_type=Path))  # fmt: skip
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=options.MediaPath(), metavar="[PATH]...")
 @options.manifest
 @options.root
 @click.option("--images", is_flag=True, help="Clips are folders of numbered images.")
@@ -30,6 +31,7 @@ SHOWN = 10
     help="First merge the reports of parts into .grjca/last-run.json.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every clip's name.")
+@loudness_without_bar
 @click.pass_context
 def status(
     ctx: click.Context,

@@ -7,11 +7,15 @@ from typing import Literal
 
 import click
 
-from grjca.commands import options
 from grjca.commands.smooth import SmoothWidths
+from grjca.commands.talking import example, loudness
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "grjca submit --checkpoint run --store features --list sample.txt --out predictions.txt",
+    )
+)
 @click.option(
     "--checkpoint", "checkpoints", required=True, multiple=True, type=click.Path(path_type=Path),
     help="Folder of a run; several are averaged, a run per dimension is fine.",
@@ -34,7 +38,7 @@ from grjca.commands.smooth import SmoothWidths
     metavar="none|SECONDS|valence=SECONDS,...",
     help="Moving mean over predictions, as wide as 'evaluate --smooth auto' found best.",
 )  # fmt: skip
-@options.quiet
+@loudness
 def submit(
     checkpoints: tuple[Path, ...],
     store: Path,

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from grjca.commands import options
+from grjca.commands.talking import example, loudness
 
 
-@click.group()
+@click.group(epilog=example("grjca synth complementarity --out made --dial 0.5"))
 def synth() -> None:
     """Made-up features and labels whose every property is known, to test methods on."""
 
 
-@synth.command()
+@synth.command(epilog=example("grjca synth complementarity --out made --dial 0.5"))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option(
     "--dial", required=True, type=click.FloatRange(0, 0.75),
@@ -51,7 +51,7 @@ def synth() -> None:
     help="Rows per second.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=3407, show_default=True)
-@options.quiet
+@loudness
 def complementarity(out: Path, quiet: bool, **given: Any) -> None:
     """Two feature streams that carry valence and arousal, one failing for a share of the time.
 
@@ -65,7 +65,7 @@ def complementarity(out: Path, quiet: bool, **given: Any) -> None:
     try:
         config = Complementarity(**given)
     except ValueError as error:
-        raise UsageError("synth", "settings", str(error)) from error
+        raise UsageError("synth", "settings", str(error), "Correct this option.") from error
     made = write_complementarity(config, out, progress=not quiet)
     click.echo(f"{made.clips} clips of {config.rows} rows")
     for path in (made.store, made.labels, made.failures):

@@ -10,6 +10,7 @@ import click
 import grjca
 from grjca.commands import options
 from grjca.commands.setting import Pair, setting, settings_given
+from grjca.commands.talking import example, loudness
 from grjca.fusion.config import FUSIONS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class _SecondsOrAuto(click.ParamType[float | str]):
 _DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align", "allow_missing")
 
 
-@click.command()
+@click.command(epilog=example("grjca train --store features --labels labels.csv --out run"))
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Feature store.")
 @click.option(
     "--labels", required=True, type=click.Path(path_type=Path),
@@ -94,7 +95,7 @@ _DATA = ("val", "folds", "fold", "visual", "audio", "label_delay", "align", "all
     "--resume", is_flag=True, help="Go on with the run in --out, or start it if there is none."
 )
 @click.option("--overwrite", is_flag=True, help="Replace a run in --out.")
-@options.quiet
+@loudness
 def train(
     store: Path,
     labels: Path,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
+from grjca.commands.talking import example, loudness, loudness_without_bar
 from grjca.errors import GrjcaError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -27,17 +28,16 @@ _NOT_REACHED = (
 _store = click.argument(
     "store", metavar="STORE", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-_quiet = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 
-@click.command()
+@click.command(epilog=example("grjca verify features --root videos"))
 @_store
 @click.option(
     "--root", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder that clips are named relative to; sources found there are compared by content.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_quiet
+@loudness
 @click.pass_context
 def verify(ctx: click.Context, store: Path, root: Path | None, as_json: bool, quiet: bool) -> None:
     """Find damaged, stale and foreign files in a store; nothing is changed.
@@ -75,14 +75,14 @@ def _sources(store: Path, root: Path) -> Iterator[tuple[str, Path]]:
                 yield name, root / name
 
 
-@click.command()
+@click.command(epilog=example("grjca gc features --keep visual/fer --keep audio/logmel --delete"))
 @_store
 @click.option(
     "--keep", multiple=True, metavar="GROUP",
     help="A group that stays, for example visual/fer; all groups not named go. Repeatable.",
 )  # fmt: skip
 @click.option("--delete", is_flag=True, help="Do it; otherwise what would go is only listed.")
-@_quiet
+@loudness
 @click.pass_context
 def gc(ctx: click.Context, store: Path, keep: tuple[str, ...], delete: bool, quiet: bool) -> None:
     """Remove groups that --keep does not name, and what killed runs left behind.
@@ -123,11 +123,12 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-@click.command()
+@click.command(epilog=example("grjca forget features --subject p7"))
 @_store
 @click.option("--subject", "subjects", multiple=True, help="The person, as the store has it.")
 @click.option("--clip", "clips", multiple=True, help="A clip of the person. Repeatable.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@loudness_without_bar
 @click.pass_context
 def forget(
     ctx: click.Context, store: Path, subjects: tuple[str, ...], clips: tuple[str, ...], yes: bool

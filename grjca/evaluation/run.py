@@ -113,7 +113,7 @@ def submit(
     try:
         check_widths(smooth)
     except ValueError as error:
-        raise UsageError("submit", "settings", str(error)) from error
+        raise UsageError("submit", "settings", str(error), "Correct --smooth.") from error
     widths = widths_of(smooth, DIMENSIONS)
     features = FeatureStore(store)
     wanted = read_list(Path(sample_list))
@@ -141,7 +141,7 @@ def _settings(values: dict[str, Any]) -> EvaluationConfig:
     try:
         return EvaluationConfig(**values)
     except (TypeError, ValueError) as error:
-        raise UsageError("evaluate", "settings", str(error)) from error
+        raise UsageError("evaluate", "settings", str(error), "Correct this setting.") from error
 
 
 def _paths(checkpoint: Paths) -> list[Path]:
@@ -157,7 +157,9 @@ def _described(path: Path) -> dict[str, str]:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise GrjcaError("checkpoint", file, f"cannot read it ({error})") from error
+        raise GrjcaError(
+            "checkpoint", file, f"cannot read it ({error})", "Check the path and its permissions."
+        ) from error
     return {"name": path.resolve().name, "sha256": digest}
 
 

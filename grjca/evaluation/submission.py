@@ -53,7 +53,12 @@ def read_list(path: Path) -> list[Wanted]:
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise GrjcaError("submit", path, f"not a readable text file ({error})") from error
+        raise GrjcaError(
+            "submit",
+            path,
+            f"not a readable text file ({error})",
+            "Give the organisers' sample list.",
+        ) from error
     wanted = []
     for number, line in enumerate(lines, start=1):
         location = line.split(",")[0].strip()

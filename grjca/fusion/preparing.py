@@ -73,7 +73,12 @@ def model_config(
     try:
         return FusionConfig(**{**fusion, **decided})
     except (TypeError, ValueError) as error:
-        raise UsageError("train", "model settings", str(error)) from error
+        raise UsageError(
+            "train",
+            "model settings",
+            str(error),
+            "Correct it; 'grjca config show' prints all settings.",
+        ) from error
 
 
 def check_labelled(loaded: ClipSet, split: Split, outputs: Sequence[str]) -> None:

@@ -122,7 +122,9 @@ def read_settings(path: Path) -> Given:
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError("config", path, f"cannot read it: {error}") from error
+        raise UsageError(
+            "config", path, f"cannot read it: {error}", "Give a YAML file of settings."
+        ) from error
     values: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
     places: dict[tuple[str, str], str] = {}
     try:
@@ -142,7 +144,12 @@ def read_settings(path: Path) -> Given:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         cause = getattr(error, "problem", None) or str(error)
-        raise UsageError("config", where, f"not YAML: {cause}") from error
+        raise UsageError(
+            "config",
+            where,
+            f"not YAML: {cause}",
+            "Correct it; 'grjca config show' prints an example.",
+        ) from error
     return Given(values["model"], values["train"], values["data"], places)
 
 
@@ -198,7 +205,12 @@ def _made(
         # The messages of these classes begin with the field's name.
         name = str(error).split(" ", 1)[0]
         place = places.get((section, name), "settings")
-        raise UsageError("config", place, f"{section}.{error}") from error
+        raise UsageError(
+            "config",
+            place,
+            f"{section}.{error}",
+            "Correct it; 'grjca config show' prints all settings.",
+        ) from error
 
 
 def _typed(
@@ -212,7 +224,12 @@ def _typed(
         try:
             checked[name] = typed(value, known[name])
         except ValueError as error:
-            raise UsageError("config", place, f"{section}.{name} {error}") from error
+            raise UsageError(
+                "config",
+                place,
+                f"{section}.{name} {error}",
+                "Correct it; 'grjca config show' prints all settings.",
+            ) from error
     return checked
 
 
@@ -227,7 +244,12 @@ def _pairs(
     seen: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UsageError("config", _place(path, key), "a name that is not a word")
+            raise UsageError(
+                "config",
+                _place(path, key),
+                "a name that is not a word",
+                "Correct it; 'grjca config show' prints all settings.",
+            )
         if key.value in seen:
             raise UsageError("config", _place(path, key), f"{key.value} for the second time",
                              "Keep one of them.")  # fmt: skip

@@ -71,7 +71,9 @@ def read_table(path: Path) -> PredictionTable:
     try:
         columns = reader(path)
     except OSError as error:
-        raise GrjcaError("predictions", path, error.strerror or str(error)) from error
+        raise GrjcaError(
+            "predictions", path, error.strerror or str(error), "Check the path and its permissions."
+        ) from error
     names = tuple(name for name in DIMENSIONS if name in columns)
     if "time" not in columns or not names:
         needed = f"time and {' or '.join(DIMENSIONS)}"

@@ -49,7 +49,12 @@ def read_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
                     raise bad_line(file, empty, "an empty line between the rows", "Remove it.")
                 yield reader.line_num, stripped
     except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
-        raise GrjcaError("labels", file, f"not a readable text file ({error})") from error
+        raise GrjcaError(
+            "labels",
+            file,
+            f"not a readable text file ({error})",
+            "Check the path; annotations are text files in UTF-8.",
+        ) from error
 
 
 def number(file: Path, line: int, cell: str, remedy: str) -> float:

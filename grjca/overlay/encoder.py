@@ -277,7 +277,9 @@ def _started(command: list[str], out: Path, pixels: int) -> subprocess.Popen[byt
         )
     except OSError as error:
         cause = f"{command[0]} cannot be started: {error.strerror}"
-        raise GrjcaError("overlay", out, cause) from error
+        raise GrjcaError(
+            "overlay", out, cause, "Install ffmpeg, or name one in GRJCA_FFMPEG."
+        ) from error
     _, highest = resource.getrlimit(resource.RLIMIT_AS)
     wanted = MEMORY_LIMIT + BYTES_PER_PIXEL * pixels
     bound = wanted if highest == resource.RLIM_INFINITY else min(wanted, highest)

@@ -136,7 +136,12 @@ class _Work:
             except ValueError as error:
                 raise self._mismatch(str(error)) from error
             if encoder is None:
-                raise GrjcaError("overlay", self._video, "no frame decodes")
+                raise GrjcaError(
+                    "overlay",
+                    self._video,
+                    "no frame decodes",
+                    "There is nothing to draw into; give another file.",
+                )
             encoder.finish()
             return encoder.frames
 

@@ -192,7 +192,12 @@ def _placed(workers: int | None, placement: Placement | None) -> Placement:
     if placement is None:
         return Placement(workers)
     if workers is not None:
-        raise UsageError("options", "workers", "the placement says where the work is done")
+        raise UsageError(
+            "options",
+            "workers",
+            "the placement says where the work is done",
+            "Give one of the two.",
+        )
     return placement
 
 

@@ -55,14 +55,25 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         odd = set(self.settings) - set(catalog.CATALOG)
         if odd:
-            raise UsageError("options", "settings", f"no such component kind: {sorted(odd)}")
+            kinds = f"Known: {', '.join(catalog.CATALOG)}."
+            raise UsageError("options", "settings", f"no such component kind: {sorted(odd)}", kinds)
         if self.fps is not None and not 0 < self.fps <= MAX_RATE:
-            raise UsageError("options", "fps", f"{self.fps} is no number of rows a second")
+            raise UsageError(
+                "options",
+                "fps",
+                f"{self.fps} is no number of rows a second",
+                f"Give a number above 0, at most {MAX_RATE:g}.",
+            )
         if self.faces not in FACES:
             known = f"Known: {', '.join(FACES)}."
             raise UsageError("options", "faces", f"no such choice: {self.faces}", known)
         if self.audio_hop is not None and not 0 <= self.audio_hop < math.inf:
-            raise UsageError("options", "audio_hop", f"{self.audio_hop} s is no hop")
+            raise UsageError(
+                "options",
+                "audio_hop",
+                f"{self.audio_hop} s is no hop",
+                "Give seconds, or 0 for every row.",
+            )
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,9 @@ class Components:
             try:
                 built["audio"] = Hopped(built["audio"], hop)
             except ValueError as error:
-                raise UsageError("options", config.audio, str(error)) from error
+                raise UsageError(
+                    "options", config.audio, str(error), "Correct --audio-hop, or leave it out."
+                ) from error
         return cls(config, **built)
 
     def recipe(self, ffmpeg: str) -> Recipe:

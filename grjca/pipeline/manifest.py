@@ -72,7 +72,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             for row in reader:
                 if None in row or None in row.values():
                     cause = f"not {len(header)} cells, as the header has"
-                    raise UsageError("manifest", f"{path}:{reader.line_num}", cause)
+                    raise UsageError(
+                        "manifest", f"{path}:{reader.line_num}", cause, "Correct the line."
+                    )
                 cells = {name: cell.strip() for name, cell in row.items()}
                 if any(cells.values()):
                     yield reader.line_num, cells

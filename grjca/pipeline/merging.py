@@ -138,7 +138,12 @@ def _read(part: Part | None, path: Path) -> Report | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise GrjcaError("status", path, f"cannot read it: {error.strerror}") from error
+        raise GrjcaError(
+            "status",
+            path,
+            f"cannot read it: {error.strerror}",
+            "Check the path and its permissions.",
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise GrjcaError("status", path, f"a damaged report ({type(error).__name__}: {error})",
                          "Delete it; the next run writes another.") from error  # fmt: skip

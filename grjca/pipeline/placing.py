@@ -36,7 +36,9 @@ class Placement:
     def __post_init__(self) -> None:
         for name, number in (("workers", self.workers), ("jobs", self.jobs)):
             if number is not None and number < 1:
-                raise UsageError("options", f"--{name}", f"{number} is no number of {name}")
+                raise UsageError(
+                    "options", f"--{name}", f"{number} is no number of {name}", "Give at least 1."
+                )
         if self.scheduler is not None and self.cluster is not None:
             raise _at_odds(
                 "--scheduler", "a scheduler that runs and a cluster of one's own exclude each other"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time as clock
@@ -11,6 +12,8 @@ from typing import Never, Self
 from tqdm import tqdm
 
 from grjca.pipeline.outcome import ClipOutcome
+
+logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10.0
 """Seconds between two lines where standard error is a file."""
@@ -87,7 +90,8 @@ class Progress:
                 )
 
     def tell(self, outcome: ClipOutcome) -> None:
-        """Show a failure as it happens."""
+        """Show a failure as it happens, and log what became of the clip."""
+        logger.info("%s", _described(outcome))
         if outcome.error and self._shown:
             self._bar.write(f"error: {outcome.error['message']}", file=sys.stderr)
 
@@ -136,3 +140,14 @@ class Progress:
         if now >= self._draw_at:
             self._draw_at = now + self._every
             self._bar.refresh()
+
+
+def _described(outcome: ClipOutcome) -> str:
+    told = f"{outcome.clip}: {outcome.status} in {outcome.seconds:.2f} s"
+    if outcome.rows:
+        told += f", {outcome.rows} rows"
+    if outcome.computed:
+        told += f"; computed {', '.join(outcome.computed)}"
+    shares = {"face": outcome.faces, "sound": outcome.sound}
+    told += "".join(f"; {name} {share:.0%}" for name, share in shares.items() if share is not None)
+    return "; ".join([told, *outcome.warnings])

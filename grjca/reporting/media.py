@@ -85,7 +85,9 @@ class MediaFinder:
                     notes.append(f"not embedded but linked: {size >> 20} MB are more than the "
                                  f"{MOST_EMBEDDED >> 20} MB a page can hold")  # fmt: skip
         except OSError as error:
-            raise GrjcaError("report", path, error.strerror or str(error)) from error
+            raise GrjcaError(
+                "report", path, error.strerror or str(error), "Check the path and its permissions."
+            ) from error
         name = one_line(path.name)
         return Media(url, name, kind.startswith("audio/"), played.start), notes
 

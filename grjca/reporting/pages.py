@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,8 @@ from grjca.report.html import ClipRow, clip_html, index_html
 from grjca.report.html.index_page import row_of
 from grjca.reporting.clips import ClipReports
 from grjca.reporting.media import link
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 240
 
@@ -42,6 +46,7 @@ def clip_pages(
     written: dict[str, Path] = {}
     rows: list[ClipRow] = []
     for clip, table in tqdm(tables.items(), "report", unit="clip", disable=not progress):
+        began = time.perf_counter()
         page_file = out if single else _page_path(folder, clip)
         try:
             page = reports.page(clip, table, page_file.parent)
@@ -50,6 +55,7 @@ def clip_pages(
             continue
         write_text(page_file, clip_html(page, None if single else link(out, page_file.parent)))
         written[clip] = page_file
+        logger.info("%s: page written in %.2f s", clip, time.perf_counter() - began)
         rows.append(row_of(page, link(page_file, out.parent)))
     if not written:
         first, *others = reports.failed

@@ -50,7 +50,12 @@ def _epochs(path: Path) -> list[dict[str, float]]:
             for row in csv.DictReader(_text(path).splitlines())
         ]
     except (ValueError, TypeError, csv.Error) as error:
-        raise GrjcaError("report", path, f"not a table of epochs ({error})") from error
+        raise GrjcaError(
+            "report",
+            path,
+            f"not a table of epochs ({error})",
+            "Give a RUN folder as grjca train left it.",
+        ) from error
     if not rows:
         raise GrjcaError("report", path, "no epoch yet", "Let the training finish one.")
     return rows
@@ -61,7 +66,9 @@ def _facts(path: Path, settings: str) -> dict[str, str]:
     try:
         found = yaml.safe_load(settings)
     except yaml.YAMLError as error:
-        raise GrjcaError("report", path, f"not YAML ({error})") from error
+        raise GrjcaError(
+            "report", path, f"not YAML ({error})", "Give a RUN folder as grjca train left it."
+        ) from error
     parts = {name: _mapping(_mapping(found).get(name)) for name in ("model", "train", "run")}
     model, train, run = parts["model"], parts["train"], parts["run"]
     split = _mapping(run.get("split"))
@@ -131,7 +138,12 @@ def _is_of(folder: Path, checkpoints: list[dict[str, str]]) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise GrjcaError("report", folder / FILE, error.strerror or str(error)) from error
+        raise GrjcaError(
+            "report",
+            folder / FILE,
+            error.strerror or str(error),
+            "Check the path and its permissions.",
+        ) from error
     return any(checkpoint["sha256"] == own for checkpoint in checkpoints)
 
 
@@ -147,4 +159,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise GrjcaError("report", path, error.strerror or str(error)) from error
+        raise GrjcaError(
+            "report", path, error.strerror or str(error), "Check the path and its permissions."
+        ) from error

@@ -156,11 +156,11 @@ def check_source(path: Path, stage: str) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        remedy = "Check the path." if isinstance(error, FileNotFoundError) else ""
+        remedy = "Check the path and its permissions."
         words = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise GrjcaError(stage, path, words or str(error), remedy) from error
     if stat.S_ISDIR(status.st_mode):
-        raise GrjcaError(stage, path, "this is a folder, not a media file")
+        raise GrjcaError(stage, path, "this is a folder, not a media file", "Name a file in it.")
     if not stat.S_ISREG(status.st_mode):
         raise GrjcaError(stage, path, "this is not a regular file", "Copy it to one first.")
     if status.st_size == 0:

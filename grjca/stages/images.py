@@ -193,7 +193,12 @@ class ImageFolder(Decoder[FrameBatch]):
             )
             with self._within_reach(child) as process:
                 if process.stdout.readline(len(READY)) != READY:
-                    raise GrjcaError("images", self._folder, _ending(process))
+                    raise GrjcaError(
+                        "images",
+                        self._folder,
+                        _ending(process),
+                        "Run it again; if it stays so, check the pictures.",
+                    )
                 while done < len(numbers) and (found := self._next(process, numbers[done])):
                     yield numbers[done], found[0]
                     done += 1

@@ -211,7 +211,9 @@ class DecoderProcess:
             )
         except OSError as error:
             cause = f"{command[0]} cannot be started: {error.strerror}"
-            raise GrjcaError(stage, source, cause) from error
+            raise GrjcaError(
+                stage, source, cause, "See what is missing with: grjca doctor."
+            ) from error
         _limit_memory(self._process.pid, memory)
         if lines is not None:
             lines.release()

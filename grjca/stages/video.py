@@ -148,7 +148,12 @@ class VideoDecoder(Decoder[FrameBatch]):
                 shape = found
             if found != shape:
                 cause = f"the picture changes from {shape[1]}x{shape[0]} to {found[1]}x{found[0]}"
-                raise GrjcaError("video", self._path, cause)
+                raise GrjcaError(
+                    "video",
+                    self._path,
+                    cause,
+                    "Convert it to one size first, for example with ffmpeg's filter scale.",
+                )
             if pictures is None:
                 rows = max(1, min(self._batch, BATCH_BYTES // math.prod(shape)))
                 pictures = np.empty((rows, *shape), np.uint8)
@@ -183,7 +188,12 @@ class VideoDecoder(Decoder[FrameBatch]):
             ended = f"the decoder ended early ({describe_exit(status)}) after {frames} frames"
             self.warnings = (*self.warnings, ended)
         elif not picker.done and times.get() is not None:
-            raise GrjcaError("video", self._path, f"more times than the {frames} frames")
+            raise GrjcaError(
+                "video",
+                self._path,
+                f"more times than the {frames} frames",
+                "Convert it first, for example with: ffmpeg -i FILE copy.mp4.",
+            )
         # Nothing else tells of a file whose end is missing just behind a frame.
         if self._part.whole and claimed is not None and frames < claimed:
             claim = f"{frames} frames decode where the header claims {claimed}"
@@ -255,7 +265,9 @@ def _told_times(path: Path, process: DecoderProcess, picker: FramePicker) -> Ite
 
 def _picture_of(path: Path, info: MediaInfo) -> VideoStream:
     if info.video is None:
-        raise GrjcaError("video", path, "the file holds no picture stream")
+        raise GrjcaError(
+            "video", path, "the file holds no picture stream", "Give a file with a picture."
+        )
     return info.video
 
 
@@ -287,7 +299,12 @@ def _timed(frames: Any, target: str, begin: float | None) -> Any:
 def _stamp(path: Path, line: str | None) -> int | None:
     fields = re.match(r"frame:\d+ +pts:(\S+)", line or "")
     if not fields:
-        raise GrjcaError("video", path, f"a frame came without its time ({line})")
+        raise GrjcaError(
+            "video",
+            path,
+            f"a frame came without its time ({line})",
+            "Convert it first, for example with: ffmpeg -i FILE copy.mp4.",
+        )
     return int(fields[1]) if re.fullmatch(r"-?\d+", fields[1]) else None
 
 
