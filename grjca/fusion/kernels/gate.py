@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grjca.fusion.kernels import gate_kernels
-from grjca.fusion.kernels.tiles import ROW_ELEMENTS, power_of_two
+from grjca.fusion.kernels.tiles import ROW_ELEMENTS, launching, power_of_two
 
 _PROGRAMS = 1024
 """At most this many programs sum up gradients of the gate's own parameters."""
@@ -36,11 +36,12 @@ def gate(
     out = torch.empty_like(candidates[0], memory_format=torch.contiguous_format)
     weights = chooser.new_empty(*chooser.shape[:-1], count, dtype=torch.float32)
     height, columns = _tile(width)
-    gate_kernels.choose[(-(-rows // height),)](
-        chooser.contiguous(), _contiguous(candidates), score, bias, out, weights,
-        rows, width, temperature,
-        COUNT=count, P=power_of_two(count), R=height, C=columns,
-    )  # fmt: skip
+    with launching(chooser.device):
+        gate_kernels.choose[(-(-rows // height),)](
+            chooser.contiguous(), _contiguous(candidates), score, bias, out, weights,
+            rows, width, temperature,
+            COUNT=count, P=power_of_two(count), R=height, C=columns,
+        )  # fmt: skip
     return out, weights
 
 
@@ -70,13 +71,14 @@ def gate_backward(
         torch.empty_like(x, memory_format=torch.contiguous_format) for x in candidates
     )
     given = weights_gradient is not None
-    gate_kernels.choose_gradient[(programs,)](
-        gradient.contiguous(),
-        weights if weights_gradient is None else weights_gradient.contiguous(),
-        chooser.contiguous(), _contiguous(candidates), score, weights,
-        d_chooser, d_candidates, score_sums, bias_sums, rows, width, temperature, tiles,
-        GIVEN=given, COUNT=count, P=power_of_two(count), R=height, C=columns,
-    )  # fmt: skip
+    with launching(chooser.device):
+        gate_kernels.choose_gradient[(programs,)](
+            gradient.contiguous(),
+            weights if weights_gradient is None else weights_gradient.contiguous(),
+            chooser.contiguous(), _contiguous(candidates), score, weights,
+            d_chooser, d_candidates, score_sums, bias_sums, rows, width, temperature, tiles,
+            GIVEN=given, COUNT=count, P=power_of_two(count), R=height, C=columns,
+        )  # fmt: skip
     return [
         d_chooser, score_sums.sum(0).to(score.dtype), bias_sums.sum(0).to(bias.dtype), *d_candidates
     ]  # fmt: skip

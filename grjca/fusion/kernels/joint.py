@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from grjca.fusion.kernels import joint_launch as launch
+from grjca.fusion.kernels.tiles import launching
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Gradients = list[Tensor]
@@ -48,7 +49,7 @@ def joint_attention(
         either, (B, T, d_m) bool.
     """
     visual, audio, frames = visual.contiguous(), audio.contiguous(), frames.contiguous()
-    with torch.autocast(visual.device.type, enabled=False):
+    with launching(visual.device):
         joint = _joined(visual, audio, weights[0].dtype)
         correlation = launch.correlate(
             joint if keys is None else keys.to(joint.dtype).contiguous(),
@@ -89,7 +90,7 @@ def joint_attention_backward(
     """
     visual, audio, frames = visual.contiguous(), audio.contiguous(), frames.contiguous()
     outer = visual_gradient.contiguous(), audio_gradient.contiguous()
-    with torch.autocast(visual.device.type, enabled=False):
+    with launching(visual.device):
         joint = _joined(visual, audio, weights[0].dtype)
         values = _values(joint, visual, audio, weights)
         d_attended = torch.empty_like(attended)

@@ -1,6 +1,9 @@
-"""Sizes of tiles, and how products in float32 are made."""
+"""How kernels are launched: sizes of tiles, the precision of products, and the device."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -55,3 +58,14 @@ def product_precision(dtype: torch.dtype) -> str:
     if dtype != torch.float32:
         return "ieee"
     return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+
+
+@contextlib.contextmanager
+def launching(device: torch.device) -> Iterator[None]:
+    """On this device, and each operation in the precision of its arguments.
+
+    Triton launches on the current device, wherever the arguments are.
+    """
+    current = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+    with current, torch.autocast(device.type, enabled=False):
+        yield

@@ -42,8 +42,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
 
 
-def compiled(kernel: Any, dtype: str, precision: str, capability: int) -> Any:
-    """The kernel for tensors of a dtype whose addresses and widths are multiples of 16."""
+def compiled(
+    kernel: Any, dtype: str, precision: str, capability: int, *, ones: bool = False
+) -> Any:
+    """The kernel for tensors of a dtype whose addresses and widths are multiples of 16.
+
+    With ``ones`` all sizes are 1, which Triton makes constants of.
+    """
     signature: dict[str, Any] = {}
     constants, attributes = {}, {}
     fixed = {**SIZES, "PRECISION": precision, "K": TERMS[dtype]}
@@ -51,6 +56,9 @@ def compiled(kernel: Any, dtype: str, precision: str, capability: int) -> Any:
         if name in fixed:
             signature[name] = "constexpr"
             constants[(number,)] = fixed[name]
+        elif ones and name in WHOLE - {"first"}:
+            signature[name] = "constexpr"
+            constants[(number,)] = 1
         elif name in WHOLE:
             signature[name] = "i32"
             if "width" in name:
@@ -85,15 +93,15 @@ def check(kernel: Any) -> None:
 
 @pytest.mark.parametrize("name", PRODUCTS)
 @pytest.mark.parametrize(
-    ("dtype", "precision", "instruction"),
+    ("capability", "dtype", "precision", "instruction"),
     [
-        ("fp32", "tf32x3", r"mma.*\.tf32\.tf32"),
-        ("bf16", "ieee", r"mma.*\.bf16\.bf16"),
+        (80, "fp32", "tf32x3", r"mma.*\.tf32\.tf32"),
+        (80, "bf16", "ieee", r"mma.*\.bf16\.bf16"),
+        (90, "bf16", "ieee", r"mma.*\.bf16\.bf16"),
     ],
 )
-@pytest.mark.parametrize("capability", [80, 90])
 def test_products_use_tensor_cores_and_whole_loads(
-    name: str, dtype: str, precision: str, instruction: str, capability: int
+    name: str, capability: int, dtype: str, precision: str, instruction: str
 ) -> None:
     kernel = compiled(getattr(joint_kernels, name), dtype, precision, capability)
     check(kernel)
@@ -114,3 +122,17 @@ def test_the_gate(name: str) -> None:
     kernel = compiled(getattr(gate_kernels, name), "fp32", "", 80)
     check(kernel)
     assert re.search(r"ld\.global\.v4", kernel.asm["ptx"])
+
+
+@pytest.mark.parametrize(
+    ("kernels", "name"),
+    [
+        *((joint_kernels, name) for name in PRODUCTS),
+        *((row_kernels, name) for name in ROWS),
+        *((gate_kernels, name) for name in ("choose", "choose_gradient")),
+    ],
+)
+def test_sizes_of_one(kernels: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size, value in (("M", 32), ("N", 32), ("C", 4), ("COUNT", 1), ("P", 1)):
+        monkeypatch.setitem(SIZES, size, value)
+    check(compiled(getattr(kernels, name), "fp32", "tf32", 80, ones=True))
