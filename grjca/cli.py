@@ -48,6 +48,13 @@ class _Commands(click.Group):
         except GrjcaError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except ModuleNotFoundError as error:
+            if (error.name or "grjca").partition(".")[0] == "grjca":
+                raise
+            click.echo(f"error: {error.name}: python: {error}. "
+                       "See what is missing, and how to install it, with: grjca doctor.",
+                       err=True)  # fmt: skip
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("stopped; what is finished stays, run again to continue", err=True)
             ctx.exit(STOPPED)

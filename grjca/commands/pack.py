@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from grjca.commands.talking import example, loudness
 
@@ -62,6 +61,8 @@ def pack(
     A second run adds what is new and packs anew what has changed. STORE stays as it is. Exit code
     1 if clips failed; the others are packed.
     """
+    from tqdm import tqdm
+
     from grjca.cache.leftovers import clip_names
 
     total = sum(1 for _ in clip_names(store))

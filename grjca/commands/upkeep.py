@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from grjca.commands.talking import example, loudness, loudness_without_bar
 from grjca.errors import GrjcaError, UsageError, one_line
@@ -45,6 +44,8 @@ def verify(ctx: click.Context, store: Path, root: Path | None, as_json: bool, qu
     Every number of every clip is read and compared with its checksum. A line per finding says
     what is wrong and what to do. Exit code 1 if there are any.
     """
+    from tqdm import tqdm
+
     from grjca.cache.leftovers import clip_names
     from grjca.cache.verify import findings
 
@@ -89,6 +90,8 @@ def gc(ctx: click.Context, store: Path, keep: tuple[str, ...], delete: bool, qui
 
     Without --keep only leftovers go. Rows (frames) and faces always stay.
     """
+    from tqdm import tqdm
+
     from grjca.cache.gc import gc as collect
 
     with tqdm(desc="gc", unit="clip", disable=quiet or not delete) as bar:

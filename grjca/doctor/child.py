@@ -18,8 +18,8 @@ from grjca.doctor.findings import Finding
 from grjca.errors import GrjcaError
 
 LIBRARIES = (
-    "numpy", "h5py", "cv2", "av", "ffmpeg", "PIL", "yaml", "safetensors", "skimage", "scipy.signal",
-    "dask", "distributed",
+    "numpy", "h5py", "cv2", "av", "ffmpeg", "PIL", "yaml", "safetensors", "skimage",
+    "scipy.optimize", "dask", "distributed",
 )  # fmt: skip
 """What an extraction imports beside torch and onnxruntime."""
 

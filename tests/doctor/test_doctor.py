@@ -216,7 +216,8 @@ def test_a_library_that_kills_its_process_is_a_finding(
 
 def test_nothing_but_the_least_is_installed(tmp_path: Path) -> None:
     hidden = ("torch", "onnxruntime", "cv2", "av", "h5py", "dask", "distributed",
-              "imageio_ffmpeg", "skimage", "scipy", "opensmile", "safetensors")  # fmt: skip
+              "imageio_ffmpeg", "skimage", "scipy", "opensmile", "safetensors", "numpy", "tqdm",
+              "yaml", "ffmpeg", "PIL", "jinja2", "matplotlib")  # fmt: skip
     env = hiding(tmp_path / "hidden", *hidden)
     env["PATH"] = str(tmp_path)
     env.pop("GRJCA_FFMPEG", None)
@@ -232,6 +233,18 @@ def test_nothing_but_the_least_is_installed(tmp_path: Path) -> None:
     assert "Not ready" in told.stdout
     last = told.stdout.split("Not ready")[1]
     assert "ffmpeg, ffmpeg: none on the PATH" in last
+
+
+def test_a_missing_package_is_one_line_of_any_command(tmp_path: Path) -> None:
+    env = hiding(tmp_path / "hidden", "numpy")
+    words = ("extract", "a.mp4", "--store", "s")
+    command = [sys.executable, "-m", "grjca", *words]
+    told = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr == (
+        "error: numpy: python: No module named 'numpy'. See what is missing, and how to install "
+        "it, with: grjca doctor.\n"
+    )
 
 
 def test_a_broken_runtime_and_the_json(tmp_path: Path) -> None:
