@@ -20,6 +20,7 @@ from grjca.errors import GrjcaError
 from grjca.pipeline import crops
 from grjca.pipeline.config import Components
 from grjca.pipeline.early import EarlyFaces
+from grjca.pipeline.early_sound import EarlySound, Heard
 from grjca.pipeline.outcome import ClipOutcome
 from grjca.pipeline.pictures import Media
 from grjca.pipeline.plan import ClipTask, check_content, lacking, read_source, stored_clips
@@ -143,17 +144,19 @@ class _ClipRun:
         source_sha256: str,
     ) -> None:
         """Fill the writers of the clip's files, which are opened once it is known who is seen."""
-        if self.missing.isdisjoint({"frames", "faces"}):
-            time = self.store.read(known[0]).time
-            writers = open_writers(known)
+        faces_known = self.missing.isdisjoint({"frames", "faces"})
+        if self.media.has_picture and not faces_known:
+            self._look(open_writers)
+            return
+        if faces_known:
+            time, writers = self.store.read(known[0]).time, open_writers(known)
             self._embed(writers, self._stored(known, source_sha256))
-        elif self.media.has_picture:
-            time, writers = self._look(open_writers)
         else:
             time, writers = self._no_picture(open_writers)
         self.rows = len(time)
-        if self.recipe.audio_group in self.missing:
-            self._listen(writers, time)
+        if self._listens:
+            with self.media.sound() as sound:
+                self._write_sound(writers, embed_sound(sound or (), self.components.audio, time))
 
     def outcome(self, seconds: float, people: int) -> ClipOutcome:
         return ClipOutcome(
@@ -177,14 +180,21 @@ class _ClipRun:
             return [self.task.clip]
         return [person_clip(self.task.clip, number) for number in range(1, people + 1)]
 
-    def _look(
-        self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]
-    ) -> tuple[NDArray[np.float64], list[ClipWriter]]:
-        """Find out who is seen, then write their faces and embeddings."""
-        with temporary_log() as log, temporary_log() as embeddings:
+    def _look(self, open_writers: Callable[[Sequence[str]], list[ClipWriter]]) -> None:
+        """Find out who is seen and meanwhile listen, then write all of it."""
+        with contextlib.ExitStack() as stack:
+            log, embeddings, heard = (stack.enter_context(temporary_log()) for _ in range(3))
             early = self._early(embeddings)
+            sound = None
+            if self._listens:
+                audio = self.components.audio
+                sound = stack.enter_context(EarlySound(self.media, audio, heard))
             choice = self.recipe.faces["choice"]
-            seen = look(self.media, self.components, choice, log, early, self.progress)
+            rows = sound.time if sound is not None else None
+            seen = look(self.media, self.components, choice, log, early, rows, self.progress)
+            if sound is not None:
+                sound.time.end()
+            self.rows = len(seen.time)
             if seen.left_out:
                 self.warnings.append(f"{seen.left_out} more people were left out")
             writers = open_writers(self._names(len(seen.people)))
@@ -195,7 +205,8 @@ class _ClipRun:
             else:
                 found = crops.of_seen(self.media, seen, visual.template, visual.crop_size)
                 self._embed(writers, found)
-        return seen.time, writers
+            if sound is not None:
+                self._write_sound(writers, sound.heard())
 
     def _early(self, log: IO[bytes]) -> EarlyFaces | None:
         """What embeds faces as they are found; None where crops are wanted, or no embeddings."""
@@ -273,12 +284,11 @@ class _ClipRun:
             features[faces.valid] = self.components.visual.embed(faces.crops[faces.valid])
         return features
 
-    def _listen(self, writers: Sequence[ClipWriter], time: NDArray[np.float64]) -> None:
-        with self.media.sound() as sound:
-            for features, valid in embed_sound(sound or (), self.components.audio, time):
-                self.heard += int(valid.sum())
-                for writer in writers:
-                    writer.append(self.recipe.audio_group, {"features": features, "valid": valid})
+    def _write_sound(self, writers: Sequence[ClipWriter], pieces: Iterator[Heard]) -> None:
+        for features, valid in pieces:
+            self.heard += int(valid.sum())
+            for writer in writers:
+                writer.append(self.recipe.audio_group, {"features": features, "valid": valid})
 
 
 def _remove_surplus(store: Path, clip: str, people: int) -> None:

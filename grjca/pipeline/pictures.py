@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,6 @@ class Media:
         source: The clip's source.
         fps: Rows per second; None for the frames as they are.
 
-    Attributes:
-        warnings: What the decoders complained of so far, each kind once.
-
     Raises:
         GrjcaError: A file cannot be read or holds neither picture nor sound.
     """
@@ -42,7 +39,8 @@ class Media:
         self._source = source
         self._fps = fps
         self._image_times: NDArray[np.float64] | None = None
-        self.warnings: list[str] = []
+        self._said: dict[str, list[str]] = {"picture": [], "sound": []}
+        self._listening: AudioDecoder | None = None
         streams: dict[str, Any] = {
             "video_stream": source.video_stream,
             "audio_stream": source.audio_stream,
@@ -55,6 +53,11 @@ class Media:
             self._sound = self._picture
             if source.sound is not None:
                 self._sound = probe(source.sound, audio_stream=source.audio_stream)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the decoders complained of so far, the pictures' first, each kind once."""
+        return tuple(dict.fromkeys((*self._said["picture"], *self._said["sound"])))
 
     @property
     def has_picture(self) -> bool:
@@ -94,10 +97,10 @@ class Media:
             rows = resampled(decoder, rate) if (rate := self._row_rate) else decoder
             with Ahead(rows, decoder.halt) as ahead:
                 yield ahead
-            self._tell(decoder.warnings)
+            self._said["picture"] += decoder.warnings
             repaired = decoder.repaired if isinstance(decoder, VideoDecoder) else 0
             if repaired:
-                self._tell([f"{repaired} frame times were repaired"])
+                self._said["picture"].append(f"{repaired} frame times were repaired")
 
     @contextlib.contextmanager
     def sound(self) -> Iterator[AudioDecoder | None]:
@@ -113,8 +116,14 @@ class Media:
         path, offset = (source.path, 0.0) if source.sound is None else (source.sound, source.offset)
         end = None if source.end is None else source.end - offset
         with AudioDecoder(path, self._sound, start=begin - offset, end=end) as decoder:
+            self._listening = decoder
             yield decoder
-            self._tell(decoder.warnings)
+            self._said["sound"] += decoder.warnings
+
+    def halt_sound(self) -> None:
+        """End the decoding of the sound, from another thread than the one that listens."""
+        if self._listening is not None:
+            self._listening.halt()
 
     def sound_length(self) -> float:
         """Seconds of sound in a clip without pictures; counted by decoding it.
@@ -143,9 +152,6 @@ class Media:
     @property
     def _raw_has_picture(self) -> bool:
         return self._sound is not None and self._sound.video is not None
-
-    def _tell(self, warnings: Iterable[str]) -> None:
-        self.warnings += [text for text in warnings if text not in self.warnings]
 
     def _image_decoder(self) -> ImageFolder:
         if self._image_times is None:

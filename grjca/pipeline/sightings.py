@@ -14,6 +14,7 @@ from grjca.pipeline.ahead import Ahead
 from grjca.pipeline.config import Components
 from grjca.pipeline.early import EarlyFaces
 from grjca.pipeline.pictures import Media
+from grjca.pipeline.row_times import RowTimes
 from grjca.stages.catalog import Detector, VisualEmbedder
 from grjca.stages.faces import align
 from grjca.stages.people import Choice, choose, find_people
@@ -47,6 +48,7 @@ def look(
     choice: Choice,
     log: IO[bytes],
     early: EarlyFaces | None = None,
+    rows: RowTimes | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Seen:
     """Decode once, find all faces, follow them, and choose.
@@ -59,6 +61,7 @@ def look(
         choice: Whose face is wanted.
         log: An empty file for the sightings, so that memory does not grow with the clip.
         early: Embeds the faces meanwhile, if they are wanted and as far as that is worth it.
+        rows: Told the rows' times as they come.
         progress: Called with a number of rows whenever that many are finished.
 
     Raises:
@@ -78,6 +81,8 @@ def look(
             if early is not None:
                 early.take(batch, seen, looks)
             times.append(batch.time)
+            if rows is not None:
+                rows.add(batch.time)
             if batch.index is not None:
                 indices.append(batch.index)
             if progress:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from grjca.pipeline.row_times import RowTimes
 from grjca.stages.catalog import AudioEmbedder
 from grjca.stages.sound_windows import sound_valid
 from grjca.stages.types import AUDIO_RATE, AudioSegment
@@ -18,19 +19,22 @@ SILENCE = 10 * AUDIO_RATE
 
 
 def embed_sound(
-    sound: Iterable[AudioSegment], embedder: AudioEmbedder, time: NDArray[np.float64]
+    sound: Iterable[AudioSegment], embedder: AudioEmbedder, time: NDArray[np.float64] | RowTimes
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Embeddings for every row, while only the stretch around the current rows is kept.
 
     Args:
         sound: Contiguous segments in order, from the beginning; may be empty or end early.
         embedder: What turns the sound around a row into numbers.
-        time: (T,) float64 seconds, increasing.
+        time: (T,) float64 seconds, increasing; or what they are added to as they come, which
+            changes nothing but when the work is done.
 
     Yields:
         Pieces of (features (n, D) float32, valid (n,) bool), in all T rows; rows that are not
         valid hold NaN.
     """
+    coming = time if isinstance(time, RowTimes) else RowTimes(time)
+    time = coming.beyond(-math.inf)
     if not len(time):
         return
     before, after = embedder.context
@@ -39,7 +43,9 @@ def embed_sound(
     done = 0
     for piece in itertools.chain(_from(sound, first), _endless_silence()):
         held = _join(held, piece)
-        ready = int(np.searchsorted(time, held.stop / AUDIO_RATE - after, side="right"))
+        latest = held.stop / AUDIO_RATE - after
+        time = coming.beyond(latest)
+        ready = int(np.searchsorted(time, latest, side="right"))
         while done < ready:
             rows = time[done : min(ready, done + ROWS_AT_ONCE)]
             around = _cut(held, rows[0] - before, rows[-1] + after)
