@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _NOT_REACHED = (
     "not reached: the recordings (extracting them again brings the clips back), labels files, "
-    "exported features, predictions, checkpoints trained on these clips, copies of the store, and "
-    "the report of a run that is still going; see docs/privacy.md"
+    "exported features, predictions and pages of them, checkpoints trained on these clips, copies "
+    "of the store, and the report of a run that is still going; see docs/privacy.md"
 )
 
 _store = click.argument(

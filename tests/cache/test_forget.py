@@ -59,6 +59,16 @@ def test_a_subject_is_gone_everywhere_and_nobody_else(root: Path) -> None:
     assert not (root / "anna").exists(), "a folder may be called after a person"
 
 
+def test_reports_of_parts_go_too_and_are_named(root: Path) -> None:
+    folder = root / ".grjca/reports"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"part-{number}-of-2.json").write_text('{"clips": ["anna/one.mp4"]}')
+    done = forget(root, search(root, subjects=["Anna"]))
+    assert {f".grjca/reports/part-{number}-of-2.json" for number in (1, 2)} < set(done.notes)
+    assert not list(folder.glob("*"))
+
+
 def test_a_clip_stands_for_its_people_and_a_person_for_one(root: Path) -> None:
     assert search(root, clips=["pair.mp4"]).clips == {"pair.mp4": ["pair.mp4@1", "pair.mp4@2"]}
     assert search(root, clips=["pair.mp4@2"]).clips == {"pair.mp4": ["pair.mp4@2"]}
