@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo docs test lint types unit test-slurm fuzz format clean
+.PHONY: help demo docs test lint types unit test-slurm fuzz bench format clean
 
 help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint | types | unit | format"
 	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
 	@echo "make test-gpu           what needs a CUDA device"
+	@echo "make bench              benchmarks that fit into 15 minutes; renews the figures of docs/benchmarks.md"
 	@echo "make fuzz               500 damaged media files through the whole extraction"
 
 $(STAMP): pyproject.toml
@@ -57,9 +58,12 @@ MEDIA ?= $(wildcard ../shared/media)
 fuzz: $(STAMP)
 	$(BIN)/python -m fuzz --count 500 --seed 1 --workers 2 $(if $(MEDIA),--media '$(MEDIA)')
 
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks all --into bench-run --page docs/benchmarks.md $(if $(MEDIA),--media '$(MEDIA)')
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf demo-run site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo-run bench-run site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -265,6 +265,37 @@ def overhead(clips: int, workers: int, scratch: Path | None, report: Path | None
     _conclude(lambda folder: scale.run_overhead(folder, clips, workers), scratch, report)
 
 
+@main.command("all")
+@click.option(
+    "--media", type=click.Path(file_okay=False, path_type=Path), default=MEDIA,
+    help="Folder of the real clips; what needs them is skipped where there are none.",
+)  # fmt: skip
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), required=True,
+    help="Folder for a JSON file per benchmark.",
+)  # fmt: skip
+@click.option(
+    "--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Markdown page in which the summary is renewed, between its marks.",
+)  # fmt: skip
+def every(media: Path, into: Path, page: Path | None) -> None:
+    """All that fit into a quarter of an hour on 2 cores, at a small size where need be."""
+    import torch
+
+    from benchmarks import every
+    from grjca.errors import GrjcaError
+
+    gpu = torch.cuda.is_available()
+    broken = every.run(media if media.is_dir() else None, into, click.echo, gpu=gpu)
+    try:
+        if page is not None:
+            every.summarise(into, page)
+    except GrjcaError as error:
+        raise click.ClickException(str(error)) from error
+    if broken:
+        raise click.ClickException(f"broken down: {', '.join(broken)}")
+
+
 def _conclude(
     measure: Callable[[Path], Figures], scratch: Path | None, report: Path | None
 ) -> None:

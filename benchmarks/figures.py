@@ -47,12 +47,12 @@ class Figures:
         """The table in Markdown, the single figures, the goal and whether it is reached."""
         lines = [
             list(self.rows[0]),
-            *([_shown(value) for value in row.values()] for row in self.rows),
+            *([shown(value) for value in row.values()] for row in self.rows),
         ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-        single = [f"{name}: {_shown(value)}" for name, value in self.summary.items()]
+        single = [f"{name}: {shown(value)}" for name, value in self.summary.items()]
         verdict = f"goal {'reached' if self.reached else 'MISSED'}: {self.goal}"
         return "\n".join([*table, "", *single, verdict])
 
@@ -86,7 +86,8 @@ class Figures:
             temporary.write_text(json.dumps(told, indent=2) + "\n")
 
 
-def _shown(value: Cell) -> str:
+def shown(value: Cell) -> str:
+    """A figure with three digits that count, as it stands in tables."""
     if value is None:
         return "-"
     if isinstance(value, bool):
