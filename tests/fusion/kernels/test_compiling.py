@@ -25,8 +25,7 @@ def case(mixed: bool) -> JointCase:
     return made.cast(torch.float32, torch.float32)
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("dropout", [0.0, 0.6])
+@pytest.mark.parametrize(("mixed", "dropout"), [(False, 0.6), (True, 0.0)])
 def test_joint_attention_keeps_to_its_schema(mixed: bool, dropout: float) -> None:
     c = case(mixed)
     seed = SEED if dropout else None

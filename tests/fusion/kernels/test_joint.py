@@ -48,10 +48,10 @@ def test_float32_against_float64(
 
 
 def test_a_thousand_frames() -> None:
-    compare(joint_case((1000, 700), 1000, (20, 12)))
+    compare(joint_case((1000,), 1003, (20, 12)))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=7, deadline=None, derandomize=True)
 @given(
     lengths=st.lists(st.integers(0, 36), min_size=1, max_size=2),
     widths=st.tuples(st.integers(1, 40), st.integers(1, 40)),
@@ -106,10 +106,15 @@ def test_dropout_drops_its_share_and_follows_from_the_seed(
     # No row, column, clip or modality draws what another draws.
     for axis in range(3):
         assert 0.44 < (kept == kept.roll(1, axis)).float().mean() < 0.6
-    both = [(x - y != 0) for x, y in zip(first[:2], (case.visual, case.audio), strict=True)]
-    assert both[0].any()
-    assert not torch.equal(both[0], both[1])
+    for m in (6, 8):  # ReLU lets all through, so that what was added is what dropout kept
+        case.weights[m][:] = 0
+        case.weights[m + 1][:] = 1
+    first = attend(case, 0.6, SEED)
+    both = [x - y > 1 for x, y in zip(first[:2], (case.visual, case.audio), strict=True)]
+    assert both[0].float().mean() == pytest.approx(0.4, abs=0.03)
+    assert 0.44 < (both[0] == both[1]).float().mean() < 0.6
     assert torch.equal(first[4], both[0])
+    assert torch.equal(first[5], both[1])
     assert not torch.equal(attend(case, 0.6, SEED + 1)[2] != 0, kept)
     monkeypatch.setattr(joint_launch, "tiles", lambda *_: (16, 16, 32, 16))
     again = attend(case, 0.6, SEED)

@@ -71,6 +71,34 @@ def test_the_kernels_are_used_and_gradients_are_the_same(monkeypatch: pytest.Mon
         torch.testing.assert_close(other, plain, atol=2e-5, rtol=2e-4)
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_layer_in_evaluation_on_windows_with_padding(dense: bool) -> None:
+    torch.manual_seed(0)
+    layer = JointCrossAttention(6, 4, 9, dense, 0.6).eval()
+    frames = torch.arange(9) < torch.tensor([[9], [4]])
+    visual, audio = (torch.randn(2, 9, d) * frames[..., None] for d in (6, 4))
+    plain = layer(visual, audio, frames)
+    set_core(layer, "triton")
+    for a, b in zip(layer(visual, audio, frames), plain, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_mixed_precision_is_near_full_precision() -> None:
+    # float16 stands in for bfloat16, which the interpreter cannot multiply.
+    torch.manual_seed(0)
+    model = FusionModel(FusionConfig(6, 4, **SMALL)).eval()
+    set_core(model, "triton")
+    visual, audio = torch.randn(2, 9, 6), torch.randn(2, 9, 4)
+    there = torch.ones(2, 9, dtype=torch.bool)
+    full = model(visual, audio, there, there, there).prediction
+    with torch.autocast("cpu", torch.float16):
+        mixed = model(visual, audio, there, there, there).prediction
+    mixed.float().sum().backward()
+    assert not torch.equal(full, mixed.float())
+    torch.testing.assert_close(mixed.float(), full, atol=0.02, rtol=0)
+    assert all(p.grad is None or p.grad.dtype == torch.float32 for p in model.parameters())
+
+
 def test_dropout_of_a_training_goes_on_where_it_was(tmp_path: Path) -> None:
     kind = {"fusion": "jca", "attention_dropout": 0.6}
     whole = fit(tmp_path / "a", KERNELS, kind, epochs=2, save_seconds=0)
