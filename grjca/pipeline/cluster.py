@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Security, Status
+from distributed import Client, Security, Status
 from distributed.deploy.adaptive import Adaptive
 
 from grjca.errors import GrjcaError, UsageError, one_line
 from grjca.files import temporary_name
 from grjca.pipeline.children import Children
+from grjca.pipeline.local_cluster import local_client
 from grjca.pipeline.placing import Placement
 from grjca.pipeline.slurm_jobs import SlurmJobs
 from grjca.pipeline.work import Job, packed
@@ -78,7 +79,7 @@ def opened(
             _check_dashboard()
         gpus, proof = 0, None
         if place.local:
-            client = stack.enter_context(_local(workers, place.dashboard))
+            client = stack.enter_context(local_client(workers, place.dashboard))
         else:
             proof = str(stack.enter_context(_proof(house)))
             if place.cluster is not None:
@@ -92,18 +93,6 @@ def opened(
         children = Children(run, pickled, folder, proof=proof, gpus=gpus, local=place.local)
         stack.enter_context(_installed(client, children, place))
         yield client, run
-
-
-@contextlib.contextmanager
-def _local(workers: int, dashboard: bool) -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0,
-            dashboard_address=":0" if dashboard else None, silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):  # fmt: skip
-        yield client
 
 
 @contextlib.contextmanager
