@@ -259,7 +259,15 @@ FAILURES = [
     ("extract a.mp4 --store s --visual none-such", 2),
     ("predict a.mp4", 2),
     ("doctorr", 2),
+    ("doctor --shop", 2),
+    ("verify nowhere", 2),
+    ("status nowhere", 2),
+    ("completion csh", 2),
 ]
+
+
+def test_no_command_is_left_out_of_the_failures() -> None:
+    assert set(main.commands) <= {line.split()[0] for line, _ in FAILURES}
 
 
 @pytest.mark.parametrize(("line", "code"), FAILURES)
