@@ -197,6 +197,8 @@ def test_labels_that_come_late_or_are_too_many(work: Path, tmp_path: Path) -> No
 def test_what_a_cpu_does_not_do(work: Path, tmp_path: Path) -> None:
     for words in (("--device", "cpu", "--amp"), ("--device", "cpu", "--compile")):
         refused(run(work, tmp_path / "x", *words), "for CUDA devices only")
+    words = ("--device", "cpu", "--attention", "triton")
+    refused(run(work, tmp_path / "x", *words), "the kernels need a CUDA device, this is a CPU")
     refused(run(work, tmp_path / "x", "--device", "tpu"), "device must be auto")
 
 
