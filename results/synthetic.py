@@ -19,7 +19,7 @@ from grjca.ablation.comparison import compare
 from grjca.ablation.documents import markdown, write_documents
 from grjca.ablation.plot import plot_ablation
 from grjca.ablation.run import ablate
-from grjca.ablation.trial import TrialScore
+from grjca.ablation.scores import TrialScore
 from grjca.cache import FeatureStore
 from grjca.evaluation.sources import one_thread
 from grjca.fusion.checkpoint import load_checkpoint

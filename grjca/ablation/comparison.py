@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from grjca.ablation.plan import Trial
-from grjca.ablation.trial import TrialScore
+from grjca.ablation.scores import TrialScore
 
 LEVEL = 0.95
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grjca.ablation.comparison import LEVEL, Mean, VariantResult
-from grjca.ablation.trial import TrialScore
+from grjca.ablation.scores import TrialScore
 from grjca.files import written_in_one_step
 from grjca.fusion.checkpoint import without_nan
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grjca.ablation.comparison import Mean, VariantResult
-from grjca.ablation.trial import TrialScore
+from grjca.ablation.scores import TrialScore
 from grjca.report.canvas import COLOURS, DPI, tidy, write_png
 
 

@@ -23,8 +23,9 @@ from grjca.ablation.comparison import VariantResult, compare, overlap_of
 from grjca.ablation.documents import write_documents
 from grjca.ablation.plan import RIDGE, AblationConfig, Trial, splits, trials
 from grjca.ablation.plot import plot_ablation
+from grjca.ablation.scores import TrialScore
 from grjca.ablation.source import Remembered
-from grjca.ablation.trial import Bench, TrialScore, finished, run_ensemble, run_trial
+from grjca.ablation.trial import Bench, finished, run_ensemble, run_trial
 from grjca.cache.store import FeatureStore
 from grjca.errors import GrjcaError, UsageError
 from grjca.fusion.presets import preset as find_preset

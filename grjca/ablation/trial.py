@@ -17,13 +17,12 @@ import numpy as np
 
 from grjca.ablation.plan import RIDGE, Trial
 from grjca.ablation.ridge import ridge_scores
+from grjca.ablation.scores import SCORE, TrialScore, read_score, write_score
 from grjca.ablation.source import Remembered
-from grjca.errors import GrjcaError, UsageError
+from grjca.errors import UsageError
 from grjca.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate_clips
-from grjca.evaluation.gates import GateUse
 from grjca.evaluation.sources import one_thread
-from grjca.files import written_in_one_step
-from grjca.fusion.checkpoint import load_checkpoint, without_nan
+from grjca.fusion.checkpoint import load_checkpoint
 from grjca.fusion.data import MODALITIES
 from grjca.fusion.recipe import choose_embedders
 from grjca.fusion.run_claim import claimed
@@ -32,49 +31,11 @@ from grjca.fusion.trainer import TrainResult, train
 from grjca.labels.records import Labels
 from grjca.labels.splits import Split
 
-FORMAT = "grjca.ablation.trial"
-VERSION = 2
-"""Version 1 does not say of which features it is."""
-SCORE = "score.json"
-
 TRIAL = "trial"
 """What a trial claims in its folder."""
 
 # No interval of a single trial is shown; as few resamples as there may be.
 _RESAMPLES = 100
-
-
-@dataclass(frozen=True)
-class TrialScore:
-    """What a trial reached on the clips it was tested on.
-
-    Attributes:
-        trial: Which one; of an ensemble, its first seed.
-        ccc: By dimension; NaN where undefined.
-        mean_gates: The same with every gate held at its mean; empty without gates.
-        gates: How each gate was used.
-        best_epoch: The epoch whose weights were tested; 0 where there was no training.
-        epochs: How many were trained.
-        seconds: What the training took.
-    """
-
-    trial: Trial
-    ccc: Mapping[str, float]
-    mean_gates: Mapping[str, float]
-    gates: Mapping[str, GateUse]
-    best_epoch: int = 0
-    epochs: int = 0
-    seconds: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        """The mean over the dimensions, NaN when one is undefined."""
-        return float(np.mean(list(self.ccc.values())))
-
-    @property
-    def mean_of_mean_gates(self) -> float:
-        """The mean over the dimensions with gates held at their means; NaN without gates."""
-        return float(np.mean(list(self.mean_gates.values()))) if self.mean_gates else float("nan")
 
 
 @dataclass(frozen=True)
@@ -176,7 +137,7 @@ def run_trial(bench: Bench, trial: Trial) -> TrialScore:
         known = finished(bench, trial)
         if known is None:
             known = _run(bench, trial, path.parent)
-            _write(path, known, bench.plan(trial), bench.features(trial))
+            write_score(path, known, bench.plan(trial), bench.features(trial))
     return known
 
 
@@ -237,7 +198,7 @@ def run_ensemble(bench: Bench, members: Sequence[Trial]) -> TrialScore:
             return read_score(path, plan, features)
     folders = [bench.out / member.folder for member in members]
     score = TrialScore(first, _ccc(_tested(bench, first, folders, gates=False)), {}, {})
-    _write(path, score, plan, features)
+    write_score(path, score, plan, features)
     return score
 
 
@@ -248,56 +209,6 @@ def _fitting(bench: Bench, path: Path, plan: str, features: str) -> TrialScore |
         if not bench.overwrite:
             raise
         return None
-
-
-def read_score(path: Path, plan: str | None = None, features: str | None = None) -> TrialScore:
-    """Read a trial's score.
-
-    Args:
-        path: The file.
-        plan: The digest it must have been made by; None for any.
-        features: The digest of the features it must have been made from; None for any.
-
-    Raises:
-        UsageError: It was made by another plan, or from other features.
-        GrjcaError: It is damaged.
-    """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        score = TrialScore(
-            Trial(**read["trial"]),
-            _numbers(read["ccc"]),
-            _numbers(read["mean_gates"]),
-            {
-                name: GateUse(**{**use, "mean": tuple(use["mean"]),
-                                 "deviation": tuple(use["deviation"])})
-                for name, use in read["gates"].items()
-            },
-            read["best_epoch"], read["epochs"], read["seconds"],
-        )  # fmt: skip
-    except OSError as error:
-        raise GrjcaError(
-            "ablate",
-            path,
-            f"cannot read it ({error})",
-            "Check its permissions, or delete it: the trial is tested again.",
-        ) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        cause = f"damaged: {type(error).__name__}: {error}"
-        raise GrjcaError("ablate", path, cause, "Delete it: the trial is tested again.") from error
-    if read["format"] != FORMAT or read["version"] not in (1, VERSION):
-        cause = f"{read['format']} version {read['version']}"
-        raise GrjcaError("ablate", path, cause, "Choose another --out.")
-    if plan is not None and read["plan"] != plan:
-        raise _other(path, "made with other settings, clips or labels")
-    if features is not None and read.get("features", features) != features:
-        raise _other(path, "made from features that the store no longer holds")
-    return score
-
-
-def _other(path: Path, cause: str) -> UsageError:
-    remedy = "Choose another --out, or do such trials again with --overwrite."
-    return UsageError("ablate", path, cause, remedy)
 
 
 def _tested(bench: Bench, trial: Trial, folders: Sequence[Path], *, gates: bool) -> Evaluation:
@@ -317,15 +228,3 @@ def _ccc(found: Evaluation) -> dict[str, float]:
 
 def _overall(scores: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(own.ccc.value) for name, own in scores.items()}
-
-
-def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float("nan") if value is None else value for name, value in values.items()}
-
-
-def _write(path: Path, score: TrialScore, plan: str, features: str) -> None:
-    about = {"format": FORMAT, "version": VERSION, "plan": plan, "features": features}
-    document = without_nan({**about, **dataclasses.asdict(score)})
-    with written_in_one_step(path) as temporary:
-        text = json.dumps(document, allow_nan=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")

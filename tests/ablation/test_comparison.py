@@ -9,7 +9,7 @@ from scipy import stats
 from grjca.ablation.comparison import compare, mean_of, overlap_of
 from grjca.ablation.documents import markdown
 from grjca.ablation.plan import Trial
-from grjca.ablation.trial import TrialScore
+from grjca.ablation.scores import TrialScore
 from grjca.evaluation.gates import GateUse
 
 SEEDS, FOLDS = (1, 2, 3), (1, 2)

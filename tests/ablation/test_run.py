@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from grjca.ablation.plan import AblationConfig, splits, trials
 from grjca.ablation.run import ablate
-from grjca.ablation.trial import SCORE, read_score
+from grjca.ablation.scores import SCORE, read_score
 from grjca.cache import FeatureStore
 from grjca.commands.ablate import ablate as command
 from grjca.errors import GrjcaError, UsageError
