@@ -26,7 +26,7 @@ NAME = "extraction"
 CLIPS = ("av/01-01-01-01-01-01-01.mp4", "video_only/pyfeat_WolfgangLanger_Pexels.mp4")
 """One face, 1280x720 at 29.97 frames a second with speech; one face, 640x360, digital silence."""
 
-SECONDS = 16.0
+SECONDS = 8.0
 """Length that a shorter clip is repeated to."""
 
 OF_LIMIT, TIMES_NAIVE, TIMES_REAL = 0.85, 3.0, 3.0
@@ -81,13 +81,14 @@ def _one(clip: Path, scratch: Path, rounds: int) -> dict[str, Cell]:
     rows = int(told["ours"][0]["rows"])
     length = grjca.FeatureStore(store).summary(clip.name).seconds
     part = {
-        name: 1000 * statistics.median(result["parts"][name]["seconds"] for result in told["parts"])
+        name: 1000
+        * float(statistics.median(one["parts"][name]["processor"] for one in told["parts"]))
         for name in ("decode", "detect", "embed", "mel", "speech")
     }
-    work = 1000 * statistics.median(
-        sum(value["processor"] for value in result["parts"].values()) for result in told["parts"]
-    )
-    limit = sum(part.values()) / available_cores()
+    # In processor time, which on one thread is the time on a quiet machine: waiting for a core that
+    # is busy does not count, sharing it with a sibling thread still does.
+    work = sum(part.values())
+    limit = work / available_cores()
     ours, script = (_milliseconds(told[kind], rows, "seconds") for kind in ("ours", "naive"))
     return {
         "clip": clip.name,
