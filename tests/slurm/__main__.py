@@ -7,37 +7,24 @@ command with ``SLURM_CONF`` set, and ends both: ``python -m slurm run bash`` to 
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 
+import debian
 from slurm.cluster import Cluster, missing
 
 PACKAGES = ("slurm-wlm", "munge")
 
 
 def install() -> int:
-    """Install what is missing; 0 also where that is not possible, 1 if apt failed."""
+    """Install what is missing; 0 also where that is not possible."""
     lacking = missing()
     if not lacking:
         print("SLURM is here")
-        return 0
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        why = "only root may install them" if shutil.which("apt-get") else "this is no Debian"
-        print(f"no SLURM: {', '.join(lacking)} missing, and {why}; the tests with it are skipped")
-        return 0
-    # At run level 1 Debian's scripts start no daemon: these tests start their own.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    take = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES]
-    for command in (take, ["apt-get", "update", "--quiet"], take):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if command is take and done.returncode == 0:
-            print(f"installed {', '.join(PACKAGES)}")
-            return 0
-    words = (done.stderr or done.stdout).strip().splitlines()
-    said = words[-1] if words else f"exit status {done.returncode}"
-    print(f"no SLURM: apt-get could not install it ({said}); the tests with it are skipped")
+    elif why := debian.install(*PACKAGES):
+        print(f"no SLURM: {', '.join(lacking)} missing ({why}); the tests with it are skipped")
+    else:
+        print(f"installed {', '.join(PACKAGES)}")
     return 0
 
 
