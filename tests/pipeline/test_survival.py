@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
@@ -67,17 +66,18 @@ def test_kill_9_and_a_second_run_completes(clips: Path, tmp_path: Path, finished
 
 
 def test_sigint_leaves_a_report(clips: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    run = start(clips, store)
-    deadline = time.monotonic() + 60
-    # With the second clip's file there, the first clip is surely accounted for.
-    while len(list(store.glob("*.h5"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.002)
-    # Python drops an interrupt that arrives while it clears a weak reference: press again.
-    while run.poll() is None:
+    # Python drops an interrupt that arrives while it clears a weak reference, and the run goes on
+    # to its end: then all over again.
+    for attempt in range(5):
+        store = tmp_path / f"store-{attempt}"
+        run = start(clips, store)
+        deadline = time.monotonic() + 60
+        # With the second clip's file there, the first clip is surely accounted for.
+        while len(list(store.glob("*.h5"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.002)
         run.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(10)
+        if run.wait(60) != 0:
+            break
     saved = json.loads((store / ".grjca" / "last-run.json").read_text())
     assert saved["interrupted"]
     assert saved["counts"]["done"] >= 1
