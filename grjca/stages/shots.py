@@ -31,6 +31,10 @@ Over 48 real clips every value from 0.15 to 0.2 finds the five hard cuts and not
 cuts made by joining two of the clips it misses two to six, all between like pictures.
 """
 
+LINES: Final = 8
+"""Lines of a picture that are averaged in a cell at least: of larger pictures the others are passed
+over, which changes no cut in the real clips and takes a quarter of the time at 1280x720."""
+
 RECENT: Final = 8
 """Frames whose changes a cut has to stand out from."""
 
@@ -92,7 +96,8 @@ def layout(frame: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         (CELLS, CELLS, 3) float64, each channel of mean 0 and all together of mean absolute value
         1 (less where the contrast is low); None for a picture that is flat.
     """
-    small = cv2.resize(frame, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float64)
+    some = frame[:: max(1, len(frame) // (CELLS * LINES))]
+    small = cv2.resize(some, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float64)
     small -= small.mean(axis=(0, 1))
     deviation = float(np.abs(small).mean())
     return None if deviation < FLAT else small / max(deviation, LOW_CONTRAST)
