@@ -44,7 +44,6 @@ TASKS = (
     Task("sync"),
     Task("identity", media=True),
     Task("memory", ("--minutes", "2", "--visual", "hog")),
-    Task("kills", ("--instants", "4")),
     Task("training", ("--epochs", "3")),
     Task("fusion"),
     Task("shards", ("--count", "2000", "--windows", "500")),

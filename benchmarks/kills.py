@@ -25,8 +25,8 @@ from grjca.errors import GrjcaError
 
 NAME = "kills"
 
-WITH_TEMPORARY = 5
-"""Kills of each kind of run that have to fall while a temporary file is open."""
+WAITING = 4
+"""Every which kill waits for a temporary file to be open; so many have to find one."""
 
 PATIENCE = 120.0
 """Seconds after which a run counts as hung."""
@@ -118,7 +118,7 @@ def run(
     Raises:
         GrjcaError: An undisturbed run, or the run after a kill, fails or hangs.
     """
-    source = scratch / "clips"
+    source, needed = scratch / "clips", instants // WAITING
     make_clips(source, clips, frames)
     wanted: dict[str, str] = {}
     table: list[dict[str, Cell]] = []
@@ -134,9 +134,9 @@ def run(
         table.append(_row(kind, seconds, killed))
         opened = sum(bool(one.open) for one in killed)
         reached &= all(one.survived for one in killed) and digests(store) == wanted
-        reached &= opened >= min(WITH_TEMPORARY, instants)
+        reached &= opened >= needed
     goal = (
-        f"after each of {instants} SIGKILLs spread over a run, {WITH_TEMPORARY} or more of them "
+        f"after each of {instants} SIGKILLs spread over a run, {needed} or more of them "
         "while a temporary file is open, the next run leaves a store in which every array equals "
         "an undisturbed run's, no temporary file, no claim and no process"
     )
@@ -158,7 +158,7 @@ def _kill_at(
         try:
             return kill_and_resume(
                 clips, store, kind, wanted,
-                after=share * seconds, wait_for_temporary=number % 4 == 2,
+                after=share * seconds, wait_for_temporary=number % WAITING == WAITING // 2,
             )  # fmt: skip
         except TooLateError as over:
             # Runs are not equally quick where other work goes on beside them.
@@ -256,11 +256,12 @@ def kill_and_resume(
     began = clock.monotonic()
     with contextlib.suppress(psutil.TimeoutExpired):
         process.wait(after)
+    # Looked up before: a temporary file is open for less time than it takes to list processes.
+    family = process.children(recursive=True)
     while wait_for_temporary and process.poll() is None and not temporaries(store):
         clock.sleep(LOOK_EVERY)
     if process.poll() is not None:
         raise TooLateError(clock.monotonic() - began)
-    family = process.children(recursive=True)
     at = clock.monotonic() - began
     if kind.group:
         os.killpg(process.pid, signal.SIGKILL)
@@ -268,7 +269,7 @@ def kill_and_resume(
         process.kill()
     if process.wait(PATIENCE) != -signal.SIGKILL:
         raise TooLateError(at)
-    _, running = psutil.wait_procs(family, GRACE)
+    _, running = psutil.wait_procs([*family, *_decoders(clips)], GRACE)
     opened, before = len(temporaries(store)), digests(store)
     _finish(_start(clips, store, kind))
     later = digests(store)
@@ -278,6 +279,12 @@ def kill_and_resume(
     left = {*temporaries(store), *claims(store)}
     leftovers = tuple(sorted(str(path.relative_to(store)) for path in left))
     return Killed(at, finished, opened, len(running), wrong, leftovers)
+
+
+def _decoders(clips: Path) -> list[psutil.Process]:
+    """Processes that read one of the clips."""
+    told = psutil.process_iter(["cmdline"])
+    return [one for one in told if any(str(clips) in word for word in one.info["cmdline"] or ())]
 
 
 def temporaries(store: Path) -> list[Path]:
