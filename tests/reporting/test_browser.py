@@ -309,6 +309,22 @@ def test_an_embedded_video_plays_and_seeks(tab: Tab, clip: Path, tmp_path: Path)
     tab.check()
 
 
+def test_a_picture_that_the_browser_does_not_know_is_said_and_its_sound_plays(
+    tab: Tab, tmp_path: Path
+) -> None:
+    write_tables(tmp_path, {"a.mp4": TIME})
+    (tmp_path / "videos").mkdir()
+    make_clip(tmp_path / "videos/a.mp4", frames=250, video_codec="mpeg4", sound_codec="aac")
+    page = tab.open(make_report(tmp_path, videos=tmp_path / "videos").out)
+    page.wait_for_selector("#unseen:not([hidden])")
+    assert "a.mp4" in page.inner_text("#unseen")
+    assert not page.is_visible("#media")
+    assert not page.is_visible("#unplayable")
+    seek(page, 6.0)
+    assert current(page) == pytest.approx(6.0)
+    tab.check()
+
+
 @pytest.mark.parametrize("kind", ["none", "unplayable", "missing"])
 def test_without_a_video_the_clock_runs_on_its_own(tab: Tab, tmp_path: Path, kind: str) -> None:
     write_tables(tmp_path, {"a.mp4": TIME})

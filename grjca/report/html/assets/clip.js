@@ -205,8 +205,16 @@
       $("mute").hidden = true;
       $("unplayable").hidden = false;
     });
-    // The element may have failed before this script ran.
+    // A browser that knows the sound's format but not the picture's plays a picture without size.
+    const look = () => {
+      if (media.tagName !== "VIDEO" || media.videoWidth) return;
+      media.hidden = true;
+      $("unseen").hidden = false;
+    };
+    media.addEventListener("loadedmetadata", look);
+    // The element may have failed, or be ready, before this script ran.
     if (media.error) media.dispatchEvent(new Event("error"));
+    else if (media.readyState) look();
     $("mute").addEventListener("click", () => {
       media.muted = !media.muted;
       $("mute").setAttribute("aria-pressed", media.muted);
