@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from grjca.stages.faces import area, overlap
 from grjca.stages.types import Detections, FrameBatch, check_array
@@ -264,6 +263,16 @@ def assign(gain: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     Yields:
         (detection, track), indices into the columns and the rows.
     """
+    if not gain.size:
+        return
+    if 1 in gain.shape:
+        # A lone face, or a lone track, needs no solver; loading it takes a third of a second.
+        track, face = np.unravel_index(np.argmax(gain), gain.shape)
+        if gain[track, face] > 0:
+            yield int(face), int(track)
+        return
+    from scipy.optimize import linear_sum_assignment
+
     tracks, faces = linear_sum_assignment(gain, maximize=True)
     for track, face in zip(tracks.tolist(), faces.tolist(), strict=True):
         if gain[track, face] > 0:
