@@ -8,12 +8,13 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo docs test lint types unit test-slurm fuzz bench format clean
+.PHONY: help demo docs test lint types unit test-long test-slurm test-gpu fuzz bench format clean
 
 help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
 	@echo "make docs               the documentation as pages: site/index.html"
-	@echo "make test               lint, types and all tests"
+	@echo "make test               lint, types and all tests but the longest"
+	@echo "make test-long          the longest tests: the demo against permuted labels, kernels, kills, fuzzing"
 	@echo "make lint | types | unit | format"
 	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
 	@echo "make test-gpu           what needs a CUDA device"
@@ -44,6 +45,9 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -q -m long --numprocesses 2 --dist worksteal
 
 # Where SLURM is not and cannot be installed, this says so and its tests are skipped.
 test-slurm: $(STAMP)

@@ -170,7 +170,7 @@ def test_one_modality_alone_ignores_the_other(made: MadeSet, tmp_path: Path) -> 
         assert f"modalities: [{name}]" in config
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_ablation_goes_on_and_processes_side_by_side_find_the_same(
     made: MadeSet, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_memory_clips_are_as_long_as_wanted(tmp_path: Path) -> None:
         assert container.streams.video[0].frames == 3 * memory.LOOP * memory.FPS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills(tmp_path: Path) -> None:
     figures = kills.run(tmp_path, instants=1, clips=2, frames=60, kinds=kills.KINDS[:1])
     assert figures.rows[0]["kills"] == 1

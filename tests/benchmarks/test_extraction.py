@@ -20,6 +20,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_face_clip(tmp_path_factory.mktemp("media") / "one.mp4", [True] * 55 + [False] * 5)
 
 
+@pytest.mark.long
 def test_parts_script_and_ours_are_measured(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ def test_a_quick_set_has_a_label_for_every_frame(tmp_path: Path) -> None:
     assert features.audio_valid.any()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fusion_learns_and_permuted_labels_teach_nothing(made: tuple[DemoSet, Path]) -> None:
     clips, folder = made
     store = job.extract_train(clips, folder, progress=False)

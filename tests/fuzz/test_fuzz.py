@@ -94,7 +94,7 @@ def judge(path: Path, store: Path | None) -> Verdict:
     return Verdict(path.name, extracted=store is not None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_may_crash_or_hang(clip: Path, tmp_path: Path) -> None:
     campaign = Campaign([clip], 1, 2, tmp_path / "workers", judge=judge, hang_limit=3.0)
     verdicts = dict(run(campaign, range(5), workers=2))
@@ -104,7 +104,7 @@ def test_a_worker_may_crash_or_hang(clip: Path, tmp_path: Path) -> None:
     assert "hangs" in verdicts[2].violations[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_short_campaign(tmp_path: Path) -> None:
     arguments = ["--count", "24", "--seed", "5", "--workers", "1", "--extract-every", "6"]
     out, keep = tmp_path / "report.json", tmp_path / "keep"
