@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from grjca.cache import FeatureStore
 from grjca.errors import GrjcaError, UsageError
-from grjca.fusion.checkpoint import FILE as CHECKPOINT
 from grjca.fusion.ensemble import Ensemble
 from grjca.fusion.predictor import Prediction
+from grjca.fusion.run_files import MODEL
 from grjca.fusion.writers import WRITERS
 from grjca.pipeline.batch import gather, run
 from grjca.pipeline.config import Components, check_same_weights, config_from_recipe
@@ -273,7 +273,7 @@ def _paths(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
 
 def _digest(paths: Sequence[Path]) -> str:
     """SHA-256 of a checkpoint's file; of several, over theirs in their order."""
-    files = [path / CHECKPOINT if path.is_dir() else path for path in paths]
+    files = [path / MODEL if path.is_dir() else path for path in paths]
     digests = [file_digest(file) for file in files]
     if len(digests) == 1:
         return digests[0]

@@ -13,7 +13,7 @@ from typing import Any
 from grjca.ablation.comparison import LEVEL, Mean, VariantResult
 from grjca.ablation.scores import TrialScore
 from grjca.files import written_in_one_step
-from grjca.fusion.checkpoint import without_nan
+from grjca.fusion.run_files import without_nan
 
 FORMAT = "grjca.ablation"
 VERSION = 1

@@ -14,7 +14,7 @@ from grjca.ablation.plan import Trial
 from grjca.errors import GrjcaError, UsageError
 from grjca.evaluation.gates import GateUse
 from grjca.files import written_in_one_step
-from grjca.fusion.checkpoint import without_nan
+from grjca.fusion.run_files import without_nan
 
 FORMAT = "grjca.ablation.trial"
 VERSION = 2

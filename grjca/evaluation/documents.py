@@ -7,14 +7,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grjca.evaluation.evaluation import Evaluation
 from grjca.evaluation.scores import Score, Scores
-from grjca.evaluation.stress import Condition
 from grjca.evaluation.sums import LEVEL, Estimate
 from grjca.files import written_in_one_step
-from grjca.fusion.checkpoint import without_nan
+from grjca.fusion.run_files import without_nan
+
+if TYPE_CHECKING:
+    from grjca.evaluation.evaluation import Evaluation
+    from grjca.evaluation.stress import Condition
 
 FORMAT = "grjca.evaluation"
 VERSION = 1

@@ -17,8 +17,9 @@ from grjca.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate_c
 from grjca.evaluation.smoothing import check_widths, widths_of
 from grjca.evaluation.sources import check_features, one_thread
 from grjca.evaluation.submission import DIMENSIONS, Fill, fill_in, read_list, write_submission
-from grjca.fusion.checkpoint import FILE, load_checkpoint
+from grjca.fusion.checkpoint import load_checkpoint
 from grjca.fusion.predictor import average, predict_stored
+from grjca.fusion.run_files import MODEL
 from grjca.labels.matching import find_clips, match
 from grjca.labels.readers import read_labels
 from grjca.labels.smoothing import moving_mean
@@ -152,7 +153,7 @@ def _paths(checkpoint: Paths) -> list[Path]:
 
 
 def _described(path: Path) -> dict[str, str]:
-    file = path / FILE if path.is_dir() else path
+    file = path / MODEL if path.is_dir() else path
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

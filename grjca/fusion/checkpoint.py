@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +18,8 @@ from grjca.files import written_in_one_step
 from grjca.fusion.config import FusionConfig
 from grjca.fusion.data import Inputs
 from grjca.fusion.model import FusionModel
+from grjca.fusion.run_files import MODEL, without_nan
 from grjca.fusion.tensor_file import FileKind, Step, read_tensors, write_tensors
-
-FILE = "model.safetensors"
-"""Name of the checkpoint with the best weights inside a RUN folder."""
-
-LAST = "last.safetensors"
-"""Name of the checkpoint with the weights of the last epoch that was saved."""
 
 _REMEDY = "Give a RUN folder of 'grjca train', or the model.safetensors inside it."
 CHECKPOINT = FileKind("checkpoint", "grjca.checkpoint", 1, _REMEDY)
@@ -111,9 +105,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         GrjcaError: Nothing there, or a file of another kind, of a newer version, or damaged.
     """
-    file = path / FILE if path.is_dir() else path
+    file = path / MODEL if path.is_dir() else path
     if not file.is_file():
-        where = f"the folder holds no {FILE}" if path.is_dir() else "no such file or folder"
+        where = f"the folder holds no {MODEL}" if path.is_dir() else "no such file or folder"
         raise GrjcaError("checkpoint", path, where, _REMEDY)
     document, weights = read_tensors(file, CHECKPOINT)
     try:
@@ -144,14 +138,3 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _versions() -> dict[str, str]:
     libraries = {name: metadata.version(name) for name in _LIBRARIES}
     return {"grjca": grjca.__version__, "python": platform.python_version(), **libraries}
-
-
-def without_nan(value: Any) -> Any:
-    """A value as JSON and YAML keep it: lists for tuples, None for NaN and infinity."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

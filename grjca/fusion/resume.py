@@ -14,9 +14,6 @@ from grjca.files import written_in_one_step
 from grjca.fusion.recipe import differences
 from grjca.fusion.tensor_file import FileKind, Step, read_tensors, write_tensors
 
-STATE = "state.safetensors"
-"""Name of the state inside a RUN folder."""
-
 FREE = ("epochs", "save_seconds", "memory_limit")
 """Fields of ``TrainConfig`` that may change from one part of a run to the next: the curve does
 not depend on them, or only on where it ends."""

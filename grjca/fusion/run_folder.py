@@ -12,16 +12,14 @@ from torch import Tensor
 
 from grjca.errors import UsageError
 from grjca.files import cannot_write
-from grjca.fusion.checkpoint import FILE, LAST, save_checkpoint, without_nan
+from grjca.fusion.checkpoint import save_checkpoint
 from grjca.fusion.config import FusionConfig
-from grjca.fusion.resume import STATE, TrainState, load_state, save_state
+from grjca.fusion.resume import TrainState, load_state, save_state
 from grjca.fusion.run_claim import RunClaim
+from grjca.fusion.run_files import CONFIG, LAST, METRICS, MODEL, STATE, without_nan
 from grjca.fusion.settings import to_yaml
 
-METRICS = "metrics.csv"
-CONFIG = "config.yaml"
-
-_FILES = (FILE, LAST, METRICS, CONFIG, STATE)
+_FILES = (MODEL, LAST, METRICS, CONFIG, STATE)
 
 
 def check_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
@@ -124,7 +122,7 @@ class RunFolder:
         Raises:
             GrjcaError: The folder cannot be written.
         """
-        self._checkpoint(FILE, weights, epoch, reached)
+        self._checkpoint(MODEL, weights, epoch, reached)
 
     def keep_last(
         self, weights: Mapping[str, Tensor], epoch: int, reached: Mapping[str, float]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grjca.errors import UsageError
-from grjca.fusion.checkpoint import Checkpoint, without_nan
+from grjca.fusion.checkpoint import Checkpoint
 from grjca.fusion.data import FeatureSource
 from grjca.fusion.data_config import DataConfig
 from grjca.fusion.dataset import check_features, clip_moments, load_clips
@@ -29,6 +29,7 @@ from grjca.fusion.preparing import (
 from grjca.fusion.recipe import choose_embedders, common_recipe
 from grjca.fusion.ridge_start import start_as_ridge
 from grjca.fusion.run_claim import check_free, claimed
+from grjca.fusion.run_files import without_nan
 from grjca.fusion.run_folder import RunFolder, check_folder
 from grjca.fusion.settings import DECIDED, FOUND, Settings
 from grjca.fusion.tensorboard import TensorBoard, check_installed

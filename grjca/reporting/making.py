@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grjca.errors import GrjcaError, UsageError
-from grjca.fusion.run_folder import METRICS
+from grjca.fusion.run_files import METRICS
 from grjca.labels.rows import Align
 from grjca.report.html import run_html
 from grjca.reporting.clips import ClipReports

@@ -14,8 +14,7 @@ import yaml
 
 from grjca.errors import GrjcaError
 from grjca.evaluation.documents import FORMAT, VERSION
-from grjca.fusion.checkpoint import FILE
-from grjca.fusion.run_folder import CONFIG, METRICS
+from grjca.fusion.run_files import CONFIG, METRICS, MODEL
 from grjca.report.html import EvaluationPart, RunPage
 
 _REMEDY = "Write it anew with: grjca evaluate --json."
@@ -133,14 +132,14 @@ def _part(path: Path, folder: Path, found: dict[str, Any]) -> EvaluationPart:
 
 def _is_of(folder: Path, checkpoints: list[dict[str, str]]) -> bool:
     try:
-        with (folder / FILE).open("rb") as stream:
+        with (folder / MODEL).open("rb") as stream:
             own = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise GrjcaError(
             "report",
-            folder / FILE,
+            folder / MODEL,
             error.strerror or str(error),
             "Check the path and its permissions.",
         ) from error

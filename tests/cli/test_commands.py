@@ -65,6 +65,13 @@ def test_help_is_instant() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("room", ["grjca.reporting", "grjca.cache.packing", "grjca.overlay.job"])
+def test_what_computes_with_no_model_does_without_torch(room: str) -> None:
+    code = f"import sys, {room}; print(sorted({{'torch', 'scipy'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_extract_tells_what_it_did_and_writes_its_report(work: Path, tmp_path: Path) -> None:
     result = grjca(
         "extract", work / "clips", "--store", work / "store", "--visual", "hog",

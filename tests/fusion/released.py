@@ -14,8 +14,9 @@ import numpy as np
 from toy_features import AUDIO_DIM, QUICK, VISUAL_DIM, make_toy
 
 from grjca.cache.records import ClipFeatures
-from grjca.fusion.checkpoint import CHECKPOINT, FILE, load_checkpoint
+from grjca.fusion.checkpoint import CHECKPOINT, load_checkpoint
 from grjca.fusion.predictor import predict_clip
+from grjca.fusion.run_files import MODEL
 from grjca.fusion.trainer import train
 
 DATA = Path(__file__).parent / "data"
@@ -47,7 +48,7 @@ def write() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(toy.source, toy.labels, toy.split, FUSION, config, run, progress=False)
-        content = (run / FILE).read_bytes()
+        content = (run / MODEL).read_bytes()
     file = DATA / f"checkpoint-{CHECKPOINT.version}.safetensors"
     with file.open("xb") as stream:
         stream.write(content)
