@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from grjca.cache import FeatureStore
 from grjca.errors import GrjcaError, UsageError
-from grjca.fusion.ensemble import Ensemble
+from grjca.fusion.ensemble import Ensemble, checkpoint_paths
 from grjca.fusion.predictor import Prediction
 from grjca.fusion.run_files import MODEL
 from grjca.fusion.writers import WRITERS
@@ -145,7 +145,7 @@ def predict(
     if report is not None and part is not None:
         raise UsageError("options", "report", "parts would write over each other's page",
                          "Make it when all parts are done, with: grjca report OUT.")  # fmt: skip
-    paths = _paths(checkpoint)
+    paths = checkpoint_paths(checkpoint)
     model = Ensemble.load(paths)
     inputs = gather(videos, manifest=manifest, root=root)
     if part is not None:
@@ -264,11 +264,6 @@ def _note(ledger: Ledger, clip: str, result: PredictResult) -> None:
     result.files[clip], *pictures = ledger.files(clip)
     if pictures:
         result.plots[clip] = pictures[0]
-
-
-def _paths(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
-    """One path or several as a list."""
-    return [Path(checkpoint)] if isinstance(checkpoint, str | Path) else [*map(Path, checkpoint)]
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -144,7 +144,7 @@ root = click.option(
 )
 manifest = click.option(
     "--manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV that names the clips: files, parts, sound from elsewhere, subjects (docs/store.md).",
+    help="CSV that names the clips: files, parts, sound from elsewhere, subjects (docs/stages.md).",
 )  # fmt: skip
 faces = click.option(
     "--faces", type=click.Choice(["main", "left", "right", "all"]), default="main",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from grjca.evaluation.smoothing import check_widths, widths_of
 from grjca.evaluation.sources import check_features, one_thread
 from grjca.evaluation.submission import DIMENSIONS, Fill, fill_in, read_list, write_submission
 from grjca.fusion.checkpoint import load_checkpoint
+from grjca.fusion.ensemble import Paths, checkpoint_paths
 from grjca.fusion.predictor import average, predict_stored
 from grjca.fusion.run_files import MODEL
 from grjca.labels.matching import find_clips, match
@@ -25,8 +26,6 @@ from grjca.labels.readers import read_labels
 from grjca.labels.smoothing import moving_mean
 from grjca.report.agreement import plot_agreement
 from grjca.report.stress import plot_stress
-
-Paths = str | Path | Sequence[str | Path]
 
 
 def evaluate(
@@ -57,7 +56,7 @@ def evaluate(
         GrjcaError: A file that cannot be read, or labels and features that do not fit.
     """
     settings = _settings(config)
-    paths = _paths(checkpoint)
+    paths = checkpoint_paths(checkpoint)
     runs = [load_checkpoint(path) for path in paths]
     features = FeatureStore(store)
     read = read_labels(Path(labels))
@@ -106,7 +105,7 @@ def submit(
         GrjcaError: Trials that are not in the store, frames that it has no row of, a file that
             cannot be read or written.
     """
-    runs = [load_checkpoint(path) for path in _paths(checkpoint)]
+    runs = [load_checkpoint(path) for path in checkpoint_paths(checkpoint)]
     lacking = [name for name in DIMENSIONS if not any(name in run.outputs for run in runs)]
     if lacking:
         raise UsageError("submit", "--checkpoint", f"no model predicts {' and '.join(lacking)}",
@@ -143,13 +142,6 @@ def _settings(values: dict[str, Any]) -> EvaluationConfig:
         return EvaluationConfig(**values)
     except (TypeError, ValueError) as error:
         raise UsageError("evaluate", "settings", str(error), "Correct this setting.") from error
-
-
-def _paths(checkpoint: Paths) -> list[Path]:
-    paths = [Path(checkpoint)] if isinstance(checkpoint, str | Path) else [*map(Path, checkpoint)]
-    if not paths:
-        raise UsageError("evaluate", "--checkpoint", "none given", "Give a RUN folder.")
-    return paths
 
 
 def _described(path: Path) -> dict[str, str]:

@@ -14,6 +14,9 @@ from grjca.fusion.data import FeatureSource
 from grjca.fusion.predictor import Prediction, average, predict_stored
 from grjca.fusion.recipe import differences
 
+Paths = str | Path | Sequence[str | Path]
+"""A RUN folder or file of a checkpoint, or several."""
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -109,3 +112,18 @@ def _features(checkpoint: Checkpoint) -> dict[str, Any]:
     named = {"visual embedder": checkpoint.visual, "audio embedder": checkpoint.audio}
     parts = {**named, **checkpoint.recipe}
     return {part: value for part, value in parts.items() if value is not None}
+
+
+def checkpoint_paths(given: Paths) -> list[Path]:
+    """One path or several as a list.
+
+    Raises:
+        UsageError: There is none, or one is there twice and would count double in the mean.
+    """
+    paths = [Path(given)] if isinstance(given, str | Path) else [*map(Path, given)]
+    if not paths:
+        raise UsageError("checkpoint", "--checkpoint", "none given", "Give a RUN folder.")
+    for path, times in Counter(path.resolve() for path in paths).items():
+        if times > 1:
+            raise UsageError("checkpoint", path, "given twice", "Name each checkpoint once.")
+    return paths

@@ -10,7 +10,7 @@ from toy_features import QUICK, SMALL, ToySource, make_clip, make_toy
 from toy_runs import make_run
 
 from grjca.errors import GrjcaError, UsageError
-from grjca.fusion.ensemble import Ensemble
+from grjca.fusion.ensemble import Ensemble, checkpoint_paths
 from grjca.fusion.predictor import predict_stored
 from grjca.fusion.train_config import TrainConfig
 from grjca.fusion.trainer import train
@@ -89,3 +89,10 @@ def test_a_dimension_that_some_predict_and_others_do_not() -> None:
 def test_none_at_all() -> None:
     with pytest.raises(UsageError, match="none given"):
         Ensemble.load([])
+
+
+def test_one_given_twice(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"run: .*given twice"):
+        checkpoint_paths([tmp_path / "run", tmp_path / "link"])
+    assert checkpoint_paths(str(tmp_path / "run")) == [tmp_path / "run"]
