@@ -227,7 +227,7 @@ def test_a_job_of_slurm_vanishes_and_is_replaced(
     store, jobs = tmp_path / "store", slurm / "jobs"
 
     def vanish() -> None:
-        while not list(store.glob(".*.tmp")):
+        while not list(store.glob(".grjca/claims/*")):
             time.sleep(0.01)
         os.killpg(int(jobs.read_text().split()[0]), signal.SIGKILL)
 
@@ -236,7 +236,9 @@ def test_a_job_of_slurm_vanishes_and_is_replaced(
     # How long Dask waits for a worker's own nanny to bring it back.
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
         report = grjca.extract([clips], store, LIGHT, placement=place)
-    assert len(report.with_status("done")) == 4, (slurm / "log").read_text()
+    # A clip may have been written whole and not been told of yet: the next job finds it there.
+    assert not report.failed, (slurm / "log").read_text()
+    assert len(report.with_status("done")) + len(report.with_status("skipped")) == 4
     assert arrays(store) == alone
     assert "--tls-key" in (slurm / "submitted").read_text()
     assert not list((store / ".grjca").glob(".*"))
