@@ -14,7 +14,7 @@ help:
 	@echo "make demo [VIDEO=path]  the whole job on a small made set; also on your own video"
 	@echo "make docs               the documentation as pages: site/index.html"
 	@echo "make test               lint, types and all tests but the longest"
-	@echo "make test-long          the longest tests: the demo against permuted labels, kernels, kills, fuzzing"
+	@echo "make test-long          the longest tests: the demo against permuted labels, kernels, kills, faults, fuzzing"
 	@echo "make lint | types | unit | format"
 	@echo "make test-slurm         a real SLURM on this machine's loopback, for a few minutes (Debian, root)"
 	@echo "make test-gpu           what needs a CUDA device"

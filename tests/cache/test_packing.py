@@ -363,6 +363,7 @@ def kill_often(plain: Path, packed: Path, seed: int) -> int:
     return int(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
+@pytest.mark.long
 def test_killed_at_any_instant(tmp_path: Path) -> None:
     plain, packed = tmp_path / "plain", tmp_path / "packed"
     for seed in range(60):

@@ -99,7 +99,7 @@ def left_over(store: Path) -> list[Path]:
     return [*store.rglob(".*.tmp"), *store.glob(".grjca/claims/*")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_killed_at_random_ten_times(tmp_path: Path) -> None:
     log, killed = tmp_path / "log", Counter[str]()
     items = [Item(str(number), "sleep 0.2") for number in range(50)]
@@ -136,7 +136,7 @@ def test_workers_killed_at_random_ten_times(tmp_path: Path) -> None:
     assert 50 <= len(log.read_text().splitlines()) <= 50 + 2 * 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_poisonous_clip_is_set_aside(
     clips: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_poisonous_clip_is_set_aside(
     assert left_over(store) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_client_killed_and_then_two_at_once(
     clips: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -184,7 +184,7 @@ def test_the_client_killed_and_then_two_at_once(
     assert left_over(store) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_cleanly(
     clips: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -209,7 +209,7 @@ def test_a_signal_stops_cleanly(
     assert left_over(store) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk(clips: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     store = tmp_path / "store"
     size = max(len(array) for array in undisturbed.values()) // 2

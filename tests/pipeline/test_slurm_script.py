@@ -305,7 +305,7 @@ def test_a_script_run_by_hand_says_what_it_is_for(tmp_path: Path) -> None:
 # The script with grjca itself.
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_parts_together_make_the_store_of_one_run(here: Path) -> None:
     odd = here / "videos" / 'it\'s\n"odd" $HOME'
     odd.mkdir()

@@ -97,7 +97,7 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).grou
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     peaks = []
     for frames in (500, 3000):

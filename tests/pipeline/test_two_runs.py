@@ -47,6 +47,7 @@ def run_both(clips: Path, store: Path, visual: tuple[str, str]) -> list[dict[str
     return [{clip["clip"]: clip["status"] for clip in clips} for clips in told]
 
 
+@pytest.mark.long
 def test_two_runs_share_the_work_and_redo_none_of_it(clips: Path, tmp_path: Path) -> None:
     statuses = run_both(clips, tmp_path / "store", ("hog", "hog"))
     for clip in ("0.mp4", "1.mp4", "2.mp4", "3.mp4"):
@@ -55,6 +56,7 @@ def test_two_runs_share_the_work_and_redo_none_of_it(clips: Path, tmp_path: Path
     assert arrays(tmp_path / "store") == arrays(tmp_path / "alone")
 
 
+@pytest.mark.long
 def test_two_runs_with_different_embedders_both_land(clips: Path, tmp_path: Path) -> None:
     statuses = run_both(clips, tmp_path / "store", ("hog", "fer"))
     assert all(set(told.values()) == {"done"} for told in statuses)
