@@ -108,7 +108,7 @@ def test_formulas_are_drawn_without_a_script(site: Path) -> None:
 def test_a_page_from_the_disk_can_be_searched(site: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+        pytest.skip("no Chromium here (python tests/debian.py chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     said: list[str] = []
     asked: set[str] = set()
