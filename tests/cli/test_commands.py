@@ -65,7 +65,9 @@ def test_help_is_instant() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("room", ["grjca.reporting", "grjca.cache.packing", "grjca.overlay.job"])
+@pytest.mark.parametrize(
+    "room", ["grjca.reporting", "grjca.cache.packing", "grjca.overlay.job", "grjca.stages.tracking"]
+)
 def test_what_computes_with_no_model_does_without_torch(room: str) -> None:
     code = f"import sys, {room}; print(sorted({{'torch', 'scipy'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
